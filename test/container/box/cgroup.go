@@ -1,0 +1,150 @@
+package box
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// cgroupTree is the box's part of the host's cgroup2 hierarchy:
+//
+//	muster-box-<owner pid>-<n>/   killed and removed as a whole
+//	└── payload/                  root of the box's cgroup namespace
+//	    ├── …                     what its init makes
+//	    └── box/exec-<n>/         processes started by Exec
+//
+// The payload is a level of its own because the init may change the attributes
+// of its root; the outer directory stays ours.
+type cgroupTree struct {
+	top     string
+	payload string
+}
+
+const cgroupPrefix = "muster-box-"
+
+// execCgroup has no unit suffix, so no manager takes it for a unit of its own.
+const execCgroup = "box"
+
+var boxNumber int
+
+func newCgroupTree() (*cgroupTree, error) {
+	mount, err := cgroup2Mount()
+	if err != nil {
+		return nil, err
+	}
+	sweepCgroups(mount)
+	boxNumber++
+	top := filepath.Join(mount, fmt.Sprintf("%s%d-%d", cgroupPrefix, os.Getpid(), boxNumber))
+	tree := &cgroupTree{top: top, payload: filepath.Join(top, "payload")}
+	if err := os.MkdirAll(tree.payload, 0o755); err != nil {
+		return nil, fmt.Errorf("cgroup: %w", err)
+	}
+	delegateControllers(mount, top)
+	return tree, nil
+}
+
+// delegateControllers passes on what the host's root already enables for its
+// children; it changes nothing outside the box.
+func delegateControllers(mount, top string) {
+	text, err := os.ReadFile(filepath.Join(top, "cgroup.controllers"))
+	if err != nil {
+		return
+	}
+	for _, controller := range strings.Fields(string(text)) {
+		// A controller may be threaded-only or busy; the box then runs without.
+		_ = os.WriteFile(filepath.Join(top, "cgroup.subtree_control"), []byte("+"+controller), 0)
+	}
+}
+
+// cgroup2Mount finds the unified hierarchy: /sys/fs/cgroup, or
+// /sys/fs/cgroup/unified beside version 1 mounts.
+func cgroup2Mount() (string, error) {
+	file, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return "", fmt.Errorf("cgroup: %w", err)
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		before, after, ok := strings.Cut(lines.Text(), " - ")
+		if !ok || !strings.HasPrefix(after, "cgroup2 ") {
+			continue
+		}
+		if fields := strings.Fields(before); len(fields) > 4 {
+			return fields[4], nil
+		}
+	}
+	return "", errors.New("cgroup: no cgroup2 hierarchy is mounted: mount -t cgroup2 cgroup2 /sys/fs/cgroup")
+}
+
+// sweepCgroups removes the trees of programs that died without Stop.
+func sweepCgroups(mount string) {
+	stale, err := filepath.Glob(filepath.Join(mount, cgroupPrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, top := range stale {
+		owner, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(top), cgroupPrefix), "-")
+		pid, err := strconv.Atoi(owner)
+		if err != nil || syscall.Kill(pid, 0) == nil {
+			continue
+		}
+		tree := &cgroupTree{top: top}
+		if tree.kill() == nil {
+			// What can't be removed now is tried again by the next box.
+			_ = tree.remove()
+		}
+	}
+}
+
+func (t *cgroupTree) kill() error {
+	err := os.WriteFile(filepath.Join(t.top, "cgroup.kill"), []byte("1"), 0)
+	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENODEV) {
+		return fmt.Errorf("cgroup: %w", err)
+	}
+	return nil
+}
+
+func (t *cgroupTree) remove() error { return removeCgroups(t.top, 5*time.Second) }
+
+// removeCgroups removes a directory tree of cgroups, deepest first. Killed
+// processes leave a moment later, so EBUSY is retried until the timeout.
+func removeCgroups(top string, timeout time.Duration) error {
+	deadline := time.Now().Add(timeout)
+	for {
+		err := removeCgroupsOnce(top)
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func removeCgroupsOnce(top string) error {
+	var dirs []string
+	err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if err == nil && entry.IsDir() {
+			dirs = append(dirs, path)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("cgroup: %w", err)
+	}
+	for i := len(dirs) - 1; i >= 0; i-- {
+		if err := syscall.Rmdir(dirs[i]); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("cgroup: rmdir %s: %w", dirs[i], err)
+		}
+	}
+	return nil
+}

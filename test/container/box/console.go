@@ -1,0 +1,93 @@
+package box
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// consoleMax bounds what is kept of the console, in bytes.
+const consoleMax = 1 << 20
+
+// console is a pseudo terminal whose slave becomes /dev/console inside. Its
+// master is always read, because a full terminal would block PID 1.
+type console struct {
+	master *os.File
+	keep   *os.File // our own open slave: keeps the pair alive between writers
+	slave  string
+	done   chan struct{}
+
+	mutex  sync.Mutex
+	buffer []byte
+	log    io.Writer
+}
+
+func openConsole(log io.Writer) (*console, error) {
+	master, slave, err := openPTY("/dev/ptmx", "/dev/pts")
+	if err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	keep, err := os.OpenFile(slave, os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		master.Close()
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	c := &console{master: master, keep: keep, slave: slave, done: make(chan struct{}), log: log}
+	go c.pump()
+	return c, nil
+}
+
+// openPTY returns a new master and the path of its slave.
+func openPTY(ptmx, pts string) (*os.File, string, error) {
+	fd, err := unix.Open(ptmx, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", ptmx, err)
+	}
+	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, "", fmt.Errorf("%s: %w", ptmx, err)
+	}
+	// Non-blocking, so that Close wakes the reader.
+	return os.NewFile(uintptr(fd), ptmx), pts + "/" + strconv.Itoa(number), nil
+}
+
+func (c *console) pump() {
+	defer close(c.done)
+	chunk := make([]byte, 32<<10)
+	for {
+		n, err := c.master.Read(chunk)
+		c.mutex.Lock()
+		c.buffer = append(c.buffer, chunk[:n]...)
+		if extra := len(c.buffer) - consoleMax; extra > 0 {
+			c.buffer = append(c.buffer[:0], c.buffer[extra:]...)
+		}
+		c.mutex.Unlock()
+		if c.log != nil && n > 0 {
+			// A log that can't be written must not stop the console.
+			_, _ = c.log.Write(chunk[:n])
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (c *console) text() string {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	return string(c.buffer)
+}
+
+func (c *console) close() {
+	c.keep.Close()
+	c.master.Close()
+	<-c.done
+}

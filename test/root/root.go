@@ -1,0 +1,229 @@
+// Package root prepares small Debian roots for the namespace container of
+// test/container, once, and caches them outside the repository.
+//
+// Invariants:
+//  1. A root is complete or absent: it is built in a temporary directory and
+//     renamed into place, so an interrupted build is never used.
+//  2. A root is never written to afterwards; containers put an overlay on top.
+//  3. The directory name carries a hash of the suite, the package list and the
+//     build recipe, so a changed list is a new root and an old one stays valid.
+//
+// The packages come through apt from the mirror this machine already uses.
+package root
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"syscall"
+)
+
+// Spec names one root: the Debian suite and the packages in it.
+type Spec struct {
+	Name     string // what -root= and ROOT= call it
+	Suite    string // Debian codename
+	Packages []string
+}
+
+// recipe is part of the cache key; raise it when the build steps change.
+const recipe = "1"
+
+// serverPackages are the real services every scenario of `make run` boots.
+var serverPackages = []string{
+	"nginx-light", "openssh-server", "cron", "redis-server", "rsyslog", "logrotate",
+	"busybox-static", "iproute2", "procps", "util-linux", "libcap2-bin",
+}
+
+// systemdPackages are the manager under comparison, its tools and its journal.
+var systemdPackages = []string{"systemd", "systemd-sysv", "dbus"}
+
+// Specs lists the known roots; the first one is the default.
+var Specs = []Spec{
+	{Name: "trixie", Suite: "trixie", Packages: join(serverPackages, systemdPackages)},
+	{Name: "bookworm", Suite: "bookworm", Packages: join(serverPackages, systemdPackages)},
+	// bare has no systemd package at all: what boots there is ours alone.
+	{Name: "bare", Suite: "trixie", Packages: []string{"busybox-static", "util-linux", "nginx-light", "procps"}},
+}
+
+func join(lists ...[]string) []string {
+	var all []string
+	for _, list := range lists {
+		all = append(all, list...)
+	}
+	sort.Strings(all)
+	return all
+}
+
+// Find returns the spec of that name.
+func Find(name string) (Spec, error) {
+	var names []string
+	for _, spec := range Specs {
+		if spec.Name == name {
+			return spec, nil
+		}
+		names = append(names, spec.Name)
+	}
+	return Spec{}, fmt.Errorf("root %q: unknown, there are: %s", name, strings.Join(names, ", "))
+}
+
+// Key is the cache key: equal keys mean equal contents wanted.
+func (s Spec) Key() string {
+	packages := join(s.Packages)
+	sum := sha256.Sum256([]byte(recipe + "\n" + s.Suite + "\n" + strings.Join(packages, "\n")))
+	return s.Name + "-" + hex.EncodeToString(sum[:6])
+}
+
+// CacheDir is where prepared roots are kept: $MUSTER_CACHE, else
+// $XDG_CACHE_HOME/muster, else /var/cache/muster.
+func CacheDir() string {
+	if dir := os.Getenv("MUSTER_CACHE"); dir != "" {
+		return dir
+	}
+	if dir := os.Getenv("XDG_CACHE_HOME"); dir != "" {
+		return filepath.Join(dir, "muster")
+	}
+	return "/var/cache/muster"
+}
+
+// Prepare returns the directory of the root, building it first when it is not
+// cached. Progress lines go to log. It needs root and mmdebstrap(1).
+func (s Spec) Prepare(ctx context.Context, log io.Writer) (string, error) {
+	dir := filepath.Join(CacheDir(), s.Key())
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	if os.Geteuid() != 0 {
+		return "", fmt.Errorf("root %s: not prepared yet, and preparing it needs root: run `sudo make root` once", s.Name)
+	}
+	if err := os.MkdirAll(CacheDir(), 0o755); err != nil {
+		return "", fmt.Errorf("root %s: %w", s.Name, err)
+	}
+	unlock, err := lock(dir + ".lock")
+	if err != nil {
+		return "", fmt.Errorf("root %s: %w", s.Name, err)
+	}
+	defer unlock()
+	if _, err := os.Stat(dir); err == nil { // another process was faster
+		return dir, nil
+	}
+	if err := ensureMmdebstrap(ctx, log); err != nil {
+		return "", fmt.Errorf("root %s: %w", s.Name, err)
+	}
+	fmt.Fprintf(log, "preparing root %s (Debian %s, %d packages asked for) in %s, once\n", s.Name, s.Suite, len(s.Packages), dir)
+	if err := s.build(ctx, dir, log); err != nil {
+		return "", fmt.Errorf("root %s: %w", s.Name, err)
+	}
+	return dir, nil
+}
+
+func (s Spec) build(ctx context.Context, dir string, log io.Writer) error {
+	partial := dir + ".partial"
+	if err := os.RemoveAll(partial); err != nil {
+		return err
+	}
+	args := []string{
+		"--variant=minbase", "--quiet", "--include=" + strings.Join(join(s.Packages), ","),
+		`--customize-hook=rm -f "$1/etc/resolv.conf" "$1/etc/hostname"`,
+		`--customize-hook=mkdir -p "$1/usr/lib/muster"`,
+		s.Suite, partial,
+	}
+	if mirror := hostMirror(ctx); mirror != "" {
+		args = append(args, mirror)
+	}
+	var output strings.Builder
+	cmd := exec.CommandContext(ctx, "mmdebstrap", args...)
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(&output, log), io.MultiWriter(&output, log)
+	if err := cmd.Run(); err != nil {
+		if cleanErr := os.RemoveAll(partial); cleanErr != nil {
+			err = errors.Join(err, cleanErr)
+		}
+		return fmt.Errorf("mmdebstrap: %w: %s", err, lastLines(output.String(), 5))
+	}
+	return os.Rename(partial, dir)
+}
+
+// hostMirror is the archive this machine's apt already uses; empty leaves the
+// choice to mmdebstrap. $MUSTER_MIRROR overrides.
+func hostMirror(ctx context.Context) string {
+	if mirror := os.Getenv("MUSTER_MIRROR"); mirror != "" {
+		return mirror
+	}
+	out, err := exec.CommandContext(ctx, "apt-get", "indextargets",
+		"--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages").Output()
+	if err != nil {
+		return ""
+	}
+	codename := osReleaseCodename()
+	for _, line := range strings.Split(string(out), "\n") {
+		fields := strings.Fields(line)
+		if len(fields) == 3 && fields[1] == codename && fields[2] == "main" && strings.Contains(fields[0], "debian") {
+			return fields[0]
+		}
+	}
+	return ""
+}
+
+func osReleaseCodename() string {
+	text, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return ""
+	}
+	for _, line := range strings.Split(string(text), "\n") {
+		if value, ok := strings.CutPrefix(line, "VERSION_CODENAME="); ok {
+			return strings.Trim(value, `"`)
+		}
+	}
+	return ""
+}
+
+// ensureMmdebstrap installs mmdebstrap(1) by apt where it is missing.
+func ensureMmdebstrap(ctx context.Context, log io.Writer) error {
+	if _, err := exec.LookPath("mmdebstrap"); err == nil {
+		return nil
+	}
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return errors.New("mmdebstrap is missing and this machine has no apt-get to install it; install mmdebstrap, or give ROOT=/path")
+	}
+	fmt.Fprintln(log, "installing mmdebstrap by apt-get, which prepares the Debian root")
+	for _, args := range [][]string{
+		{"update", "-qq"},
+		{"install", "-qq", "-y", "--no-install-recommends", "mmdebstrap", "debian-archive-keyring"},
+	} {
+		cmd := exec.CommandContext(ctx, "apt-get", args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		// An update may fail for one foreign source; the install then tells.
+		if out, err := cmd.CombinedOutput(); err != nil && args[0] == "install" {
+			return fmt.Errorf("apt-get %s: %w: %s", args[0], err, lastLines(string(out), 3))
+		}
+	}
+	return nil
+}
+
+// lock takes an exclusive lock, so that two test binaries build a root once.
+func lock(path string) (func(), error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return func() { file.Close() }, nil
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if len(lines) > n {
+		lines = lines[len(lines)-n:]
+	}
+	return strings.Join(lines, " | ")
+}
