@@ -137,7 +137,7 @@ func (b *Box) launch(options Options) error {
 	if err != nil {
 		return err
 	}
-	failure, started, err := b.spawn(config)
+	failure, err := b.spawn(config)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (b *Box) launch(options Options) error {
 		<-b.done
 		return errors.New(string(text))
 	}
-	return started
+	return nil
 }
 
 func withoutLog(options Options) Options {
@@ -158,20 +158,21 @@ func withoutLog(options Options) Options {
 	return options
 }
 
-// spawn starts the stage as PID 1 of new namespaces. PDEATHSIG follows the
-// thread that forked, so one locked thread forks, waits and stays.
-func (b *Box) spawn(config []byte) (failure *os.File, _ error, err error) {
+// spawn starts the stage as PID 1 of new namespaces and returns the pipe it
+// reports failure on. PDEATHSIG follows the thread that forked, so one locked
+// thread forks, waits and stays.
+func (b *Box) spawn(config []byte) (*os.File, error) {
 	failureRead, failureWrite, err := os.Pipe()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	configFile, err := memfd("muster-box", config)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	payload, err := os.Open(b.cgroup.payload)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	result := make(chan error, 1)
 	go func() {
@@ -203,9 +204,9 @@ func (b *Box) spawn(config []byte) (failure *os.File, _ error, err error) {
 	if err := <-result; err != nil {
 		failureRead.Close()
 		close(b.done)
-		return nil, nil, err
+		return nil, err
 	}
-	return failureRead, nil, nil
+	return failureRead, nil
 }
 
 func statusOf(state *os.ProcessState) Status {

@@ -1,0 +1,67 @@
+# muster: `make` shows the targets.
+SHELL := /bin/bash
+INIT ?= muster
+ROOT ?= trixie
+SEED ?=
+STEPS ?= 100000
+RUN ?= .
+PREFIX ?= /usr
+GO ?= go
+GOFLAGS_BUILD := -trimpath -tags godbus_no_tcp -ldflags "-s -w"
+export CGO_ENABLED := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help build test unit scenarios run root sim fuzz bench lint docs install clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## static binaries of all programs into bin/
+	@mkdir -p bin
+	$(GO) build $(GOFLAGS_BUILD) -o bin/ ./cmd/...
+
+test: ## all tests; needs root for the container and the scenarios
+	$(GO) vet ./...
+	$(GO) test -timeout 30m -p 2 ./...
+
+unit: ## the tests that need neither root nor a container
+	$(GO) test $$($(GO) list ./... | grep -v /test/)
+
+scenarios: ## behaviour scenarios inside a container: INIT=muster|systemd RUN=name
+	$(GO) test ./test/scenarios -count=1 -timeout 20m -v -init=$(INIT) -run 'TestScenarios/$(RUN)'
+
+run: ## boot a Debian root in namespaces, a shell inside: INIT=muster|systemd ROOT=name|/path
+	@$(GO) run ./test/container run -init $(INIT) -root $(ROOT)
+
+root: ## prepare the cached Debian root only: ROOT=trixie|bookworm|bare
+	@$(GO) run ./test/container root -root $(ROOT)
+
+sim: ## the simulator with random faults: SEED= STEPS=
+	MUSTER_SIM_SEED=$(SEED) MUSTER_SIM_STEPS=$(STEPS) $(GO) test ./pkg/engine/enginetest -count=1 -timeout 2h -v -run Simulation
+
+fuzz: ## every fuzzer for FUZZTIME (10s) each
+	@set -e; for package in $$($(GO) list ./...); do \
+	  for name in $$($(GO) test -list '^Fuzz' $$package | grep ^Fuzz); do \
+	    echo "$$package $$name"; $(GO) test $$package -run '^$$' -fuzz "^$$name$$" -fuzztime $${FUZZTIME:-10s}; done; done
+
+bench: ## muster beside systemd in one run: N="100 1000" INIT="systemd muster"
+	@$(GO) run ./test/bench $(if $(N),-n "$(N)") $(if $(filter command line environment,$(origin INIT)),-init "$(INIT)")
+
+lint: ## vet, formatting and the repository's own rules
+	$(GO) vet ./...
+	@test -z "$$(gofmt -l cmd pkg internal test)" || { gofmt -l cmd pkg internal test; exit 1; }
+	$(GO) test ./internal/tidy/...
+
+docs: ## generated pages: directives and coverage
+	$(GO) run ./internal/docs
+
+install: build ## programs, units and docs under DESTDIR=
+	install -D -m 755 bin/muster $(DESTDIR)$(PREFIX)/lib/muster/muster
+	install -D -m 755 bin/muster-executor $(DESTDIR)$(PREFIX)/lib/muster/muster-executor
+	install -D -m 755 bin/musterctl $(DESTDIR)$(PREFIX)/bin/musterctl
+	mkdir -p $(DESTDIR)$(PREFIX)/lib/muster/units $(DESTDIR)$(PREFIX)/share/doc/muster
+	cp -a units/. $(DESTDIR)$(PREFIX)/lib/muster/units/
+	cp -a README.md LICENSE docs $(DESTDIR)$(PREFIX)/share/doc/muster/
+
+clean: ## remove what was built; the cached roots stay
+	rm -rf bin
