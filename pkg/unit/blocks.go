@@ -1,0 +1,99 @@
+package unit
+
+// New makes an empty unit of the type its name says, with load state stub
+// and nothing set. d nil means BuiltinDefaults.
+func New(name string, d *Defaults) *Unit {
+	if d == nil {
+		d = builtinDefaults
+	}
+	return &Unit{
+		Name:      name,
+		Type:      TypeOf(name),
+		Names:     []string{name},
+		LoadState: StateStub,
+		Unit:      d.Unit,
+		defaults:  d,
+	}
+}
+
+// Defaults gives the defaults the unit was loaded with.
+func (u *Unit) Defaults() *Defaults {
+	if u.defaults == nil {
+		return builtinDefaults
+	}
+	return u.defaults
+}
+
+func orDefault[T any](p, def *T) *T {
+	if p != nil {
+		return p
+	}
+	return def
+}
+
+// own gives the block for writing, allocating it on first use.
+func own[T any](p **T, def *T) *T {
+	if *p == nil {
+		v := *def
+		*p = &v
+	}
+	return *p
+}
+
+// GetService gives the [Service] settings, defaults if none is set.
+func (u *Unit) GetService() *Service { return orDefault(u.Service, &u.Defaults().Service) }
+
+// GetSocket gives the [Socket] settings, defaults if none is set.
+func (u *Unit) GetSocket() *Socket { return orDefault(u.Socket, &u.Defaults().Socket) }
+
+// GetTimer gives the [Timer] settings, defaults if none is set.
+func (u *Unit) GetTimer() *Timer { return orDefault(u.Timer, &u.Defaults().Timer) }
+
+// GetPath gives the [Path] settings, defaults if none is set.
+func (u *Unit) GetPath() *Path { return orDefault(u.Path, &u.Defaults().Path) }
+
+// GetMount gives the [Mount] settings, defaults if none is set.
+func (u *Unit) GetMount() *Mount { return orDefault(u.Mount, &u.Defaults().Mount) }
+
+// GetAutomount gives the [Automount] settings, defaults if none is set.
+func (u *Unit) GetAutomount() *Automount { return orDefault(u.Automount, &u.Defaults().Automount) }
+
+// GetSwap gives the [Swap] settings, defaults if none is set.
+func (u *Unit) GetSwap() *Swap { return orDefault(u.Swap, &u.Defaults().Swap) }
+
+// GetScope gives the [Scope] settings, defaults if none is set.
+func (u *Unit) GetScope() *Scope { return orDefault(u.Scope, &u.Defaults().Scope) }
+
+// GetSlice gives the [Slice] settings, defaults if none is set.
+func (u *Unit) GetSlice() *Slice { return orDefault(u.Slice, &u.Defaults().Slice) }
+
+// GetExec gives the exec settings, defaults if none is set.
+func (u *Unit) GetExec() *Exec { return orDefault(u.Exec, &u.Defaults().Exec) }
+
+// GetSandbox gives the confining exec settings, defaults if none is set.
+func (u *Unit) GetSandbox() *Sandbox {
+	if u.Exec == nil {
+		return &u.Defaults().Sandbox
+	}
+	return orDefault(u.Exec.Sandbox, &u.Defaults().Sandbox)
+}
+
+// GetKill gives the kill settings, defaults if none is set.
+func (u *Unit) GetKill() *Kill { return orDefault(u.Kill, &u.Defaults().Kill) }
+
+// GetCgroup gives the resource control settings, defaults if none is set.
+func (u *Unit) GetCgroup() *Cgroup { return orDefault(u.Cgroup, &u.Defaults().Cgroup) }
+
+// GetInstall gives the [Install] section, empty if there is none.
+func (u *Unit) GetInstall() *Install { return orDefault(u.Install, &u.Defaults().Install) }
+
+// HasExec says whether units of the type run processes with exec settings.
+func (t Type) HasExec() bool {
+	return t == TypeService || t == TypeSocket || t == TypeMount || t == TypeSwap
+}
+
+// HasKill says whether units of the type have kill settings.
+func (t Type) HasKill() bool { return t.HasExec() || t == TypeScope }
+
+// HasCgroup says whether units of the type have a control group.
+func (t Type) HasCgroup() bool { return t.HasExec() || t == TypeScope || t == TypeSlice }

@@ -1,0 +1,107 @@
+package unit
+
+import "github.com/muster-init/muster/pkg/unit/value"
+
+// Service is the [Service] section, without the shared exec, kill and cgroup
+// settings (systemd.service(5)).
+type Service struct {
+	Type        string // simple, exec, forking, oneshot, dbus, notify, notify-reload, idle; "" before defaults apply
+	ExitType    string // main, cgroup
+	Restart     string // no, on-success, on-failure, on-abnormal, on-watchdog, on-abort, always
+	RestartMode string // normal, direct, debug
+
+	NotifyAccess                string // none, main, exec, all
+	NotifyAccessSet             bool   // NotifyAccess= was given
+	OOMPolicy                   string // continue, stop, kill; "" is the manager's default
+	FileDescriptorStorePreserve string // no, restart, yes
+	TimeoutStartFailureMode     string // terminate, abort, kill
+	TimeoutStopFailureMode      string // terminate, abort, kill
+
+	ExecCondition  []value.Command
+	ExecStartPre   []value.Command
+	ExecStart      []value.Command
+	ExecStartPost  []value.Command
+	ExecReload     []value.Command
+	ExecReloadPost []value.Command
+	ExecStop       []value.Command
+	ExecStopPost   []value.Command
+
+	TimeoutStartUSec           uint64
+	TimeoutStopUSec            uint64
+	TimeoutAbortUSec           uint64 // meaningful with TimeoutAbortSet, else TimeoutStopUSec counts
+	TimeoutStartSet            bool   // TimeoutStartSec= or TimeoutSec= was given; a oneshot has no start timeout otherwise
+	TimeoutAbortSet            bool
+	RestartUSec                uint64
+	RestartMaxDelayUSec        uint64 // Infinity: unset
+	RestartRandomizedDelayUSec uint64
+	RuntimeMaxUSec             uint64
+	RuntimeRandomizedExtraUSec uint64
+	WatchdogUSec               uint64 // 0: off
+	RestartSteps               uint32
+	FileDescriptorStoreMax     uint32
+	ReloadSignal               int32
+
+	SuccessExitStatus        value.ExitStatusSet
+	RestartPreventExitStatus value.ExitStatusSet
+	RestartForceExitStatus   value.ExitStatusSet
+
+	PIDFile                string
+	BusName                string
+	Sockets                []string
+	OpenFile               []OpenFile
+	USBFunctionDescriptors string
+	USBFunctionStrings     string
+	RefreshOnReload        []string // extensions, credentials
+	LUOSession             []string
+
+	GuessMainPID           bool
+	NonBlocking            bool
+	RemainAfterExit        bool
+	RootDirectoryStartOnly bool
+	PermissionsStartOnly   bool // legacy
+}
+
+// OpenFile is one OpenFile= entry: a file or socket opened by the manager and
+// passed to the service.
+type OpenFile struct {
+	Path   string
+	FDName string
+	Flags  uint64 // OpenFile… bits
+}
+
+// Flags of OpenFile, with the values the bus uses.
+const (
+	OpenFileReadOnly uint64 = 1 << iota
+	OpenFileAppend
+	OpenFileTruncate
+	OpenFileGraceful
+)
+
+// Scope is the [Scope] section without kill and cgroup settings.
+type Scope struct {
+	OOMPolicy                  string
+	TimeoutStopUSec            uint64
+	RuntimeMaxUSec             uint64
+	RuntimeRandomizedExtraUSec uint64
+	PIDs                       []uint32 // transient only: processes to take over
+	Controller                 string   // transient only: bus name that is told to stop the scope
+}
+
+// Slice is the [Slice] section without cgroup settings.
+type Slice struct {
+	ConcurrencyHardMax       uint32 // 2^32-1: unset
+	ConcurrencySoftMax       uint32
+	ActivatingConcurrencyMax uint32
+}
+
+// Kill is the block of systemd.kill(5), shared by services, sockets, mounts,
+// swaps and scopes. Signals are numbers of the running architecture.
+type Kill struct {
+	KillMode          string // control-group, process, mixed, none
+	KillSignal        int32
+	RestartKillSignal int32 // 0: KillSignal
+	FinalKillSignal   int32
+	WatchdogSignal    int32
+	SendSIGKILL       bool
+	SendSIGHUP        bool
+}
