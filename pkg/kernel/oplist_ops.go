@@ -203,6 +203,19 @@ func (l *OpList) IgnoreSignal(sig unix.Signal) { l.disposition(sig, sigIgn) }
 // ignored is not.
 func (l *OpList) DefaultSignal(sig unix.Signal) { l.disposition(sig, sigDfl) }
 
+// sigaction is the kernel's struct for rt_sigaction(2) on LP64 (not libc's).
+type sigaction struct {
+	handler  uintptr
+	flags    uint64
+	restorer uintptr
+	mask     uint64
+}
+
+const (
+	sigDfl = 0
+	sigIgn = 1
+)
+
 func (l *OpList) disposition(sig unix.Signal, handler uintptr) {
 	act := sigaction{handler: handler}
 	l.Syscall(OpSignal, 0, unix.SYS_RT_SIGACTION, Value(uintptr(sig)), l.Bytes(bytesOf(&act)), Value(0), Value(8))

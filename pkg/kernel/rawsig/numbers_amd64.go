@@ -1,0 +1,6 @@
+package rawsig
+
+const (
+	sysSigaction = 13
+	sysGetpid    = 39
+)

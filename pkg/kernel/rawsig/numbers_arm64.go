@@ -1,0 +1,6 @@
+package rawsig
+
+const (
+	sysSigaction = 134
+	sysGetpid    = 172
+)
