@@ -1,0 +1,142 @@
+# Helpers of the scenario scripts; test/scenarios/run-one sources this file.
+# LOG is a file the units may append to, DIR a directory that lives as long as
+# the scenario, UNITS the directory its unit files are in.
+LOG=/run/scenario/log
+DIR=/run/scenario
+UNITS=/etc/systemd/system
+
+# fail MESSAGE: end the scenario.
+fail() {
+    printf 'FAIL %s: %s\n' "$(caller_line)" "$*" >&2
+    exit 1
+}
+
+caller_line() {
+    local i
+    for ((i = 1; i < ${#BASH_SOURCE[@]}; i++)); do
+        case ${BASH_SOURCE[i]} in
+        */script) printf 'script:%s' "${BASH_LINENO[i - 1]}"; return ;;
+        esac
+    done
+    printf 'script'
+}
+
+# expect WANT GOT [ABOUT]: two strings must be equal.
+expect() {
+    [ "$1" = "$2" ] || fail "${3:+$3: }want '$1', got '$2'"
+}
+
+# expect_match PATTERN GOT [ABOUT]: the string must match a shell pattern.
+expect_match() {
+    # shellcheck disable=SC2053
+    [[ $2 == $1 ]] || fail "${3:+$3: }want pattern '$1', got '$2'"
+}
+
+# expect_rc STATUS COMMAND…: the command must end with that status. Its output
+# is kept in $OUT.
+expect_rc() {
+    local want=$1 got=0
+    shift
+    OUT=$("$@" 2>&1) || got=$?
+    [ "$want" = "$got" ] || fail "$*: want exit status $want, got $got: $OUT"
+}
+
+# prop UNIT PROPERTY: one property as systemctl shows it.
+prop() { systemctl show -P "$2" "$1"; }
+
+# expect_prop UNIT PROPERTY=WANT…: properties must have these values.
+expect_prop() {
+    local unit=$1 pair got
+    shift
+    for pair; do
+        got=$(prop "$unit" "${pair%%=*}")
+        [ "$got" = "${pair#*=}" ] || fail "$unit ${pair%%=*}: want '${pair#*=}', got '$got'"
+    done
+}
+
+# state UNIT: active and sub state, as active/running.
+state() {
+    local text
+    text=$(systemctl show --property=ActiveState --property=SubState "$1")
+    text=${text#*=}
+    printf '%s/%s' "${text%%$'\n'*}" "${text##*=}"
+}
+
+# expect_state UNIT WANT: the state as active/running, or active only.
+expect_state() {
+    local got
+    got=$(state "$1")
+    case $2 in
+    */*) ;;
+    *) got=${got%%/*} ;;
+    esac
+    [ "$2" = "$got" ] || fail "$1: want state $2, got $got"
+}
+
+# wait_for COMMAND…: until it succeeds, for at most 10 seconds.
+wait_for() {
+    local i
+    for ((i = 0; i < 400; i++)); do
+        if "$@" >/dev/null 2>&1; then return; fi
+        sleep 0.025
+    done
+    fail "timeout: $*"
+}
+
+# wait_state UNIT WANT: until the unit is in the state, as for expect_state.
+wait_state() {
+    local i got
+    for ((i = 0; i < 400; i++)); do
+        got=$(state "$1")
+        case $2 in
+        */*) ;;
+        *) got=${got%%/*} ;;
+        esac
+        if [ "$2" = "$got" ]; then return; fi
+        sleep 0.025
+    done
+    fail "$1: want state $2 within 10 s, got $(state "$1")"
+}
+
+# wait_prop UNIT PROPERTY WANT
+wait_prop() {
+    local i got
+    for ((i = 0; i < 400; i++)); do
+        got=$(prop "$1" "$2")
+        if [ "$3" = "$got" ]; then return; fi
+        sleep 0.025
+    done
+    fail "$1 $2: want '$3' within 10 s, got '$got'"
+}
+
+# log: the lines of LOG in one line, separated by single spaces.
+log() { [ ! -e "$LOG" ] || tr '\n' ' ' <"$LOG" | sed 's/ $//'; }
+
+# expect_log WANT [ABOUT] / wait_log WANT: what the units logged so far, in order.
+expect_log() { expect "$1" "$(log)" "${2:-log}"; }
+wait_log() {
+    local i
+    for ((i = 0; i < 400; i++)); do
+        if [ "$1" = "$(log)" ]; then return; fi
+        sleep 0.025
+    done
+    fail "log: want '$1' within 10 s, got '$(log)'"
+}
+clear_log() { rm -f "$LOG"; }
+
+# value FILE KEY: of a file written by the payload's state step.
+value() { sed -n "s/^$2=//p" "$1"; }
+
+# unit NAME <<TEXT: write a unit file; follow with reload.
+unit() {
+    mkdir -p "$(dirname "$UNITS/$1")"
+    cat >"$UNITS/$1"
+}
+reload() { systemctl daemon-reload; }
+
+# cgroup_pids GROUP: the processes in a cgroup, sorted, in one line.
+cgroup_pids() { sort -n "/sys/fs/cgroup$1/cgroup.procs" | tr '\n' ' ' | sed 's/ $//'; }
+
+# alive PID / gone PID
+alive() { [ -d "/proc/$1" ] && ! grep -q '^State:	Z' "/proc/$1/status"; }
+gone() { ! alive "$1"; }

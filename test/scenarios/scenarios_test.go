@@ -1,0 +1,215 @@
+// Package scenarios runs the behaviour scenarios, test/scenarios/NAME/, inside
+// a namespace container, on real systemd and on muster: each is a directory of
+// unit files (units/) and one script, see lib.sh for its helpers.
+//
+//	go test ./test/scenarios -init=systemd,muster -run TestScenarios/NAME
+//
+// Scenarios share one boot per init; one with a file named `boot` gets its own.
+// When the manager is not as before after a scenario, or PID 1 died, the next
+// one gets a fresh boot, so one failure doesn't spoil the rest.
+package scenarios
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/muster-init/muster/test/container/box"
+	"github.com/muster-init/muster/test/root"
+)
+
+var (
+	initNames = flag.String("init", "systemd", "inits to run on, comma separated: systemd, muster")
+	rootName  = flag.String("root", "trixie", "prepared root to run in")
+)
+
+// oneTimeout bounds one scenario; none takes more than a few seconds.
+const oneTimeout = 60 * time.Second
+
+// harness boots one init and runs scenarios in it.
+type harness struct {
+	program box.Program
+	root    string
+	payload string
+	dir     string // test/scenarios
+	shared  *box.Box
+	passed  int
+	failed  []string
+}
+
+func TestScenarios(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("the scenarios boot an init in namespaces and need root: run `sudo make test`, or `make unit` without them")
+	}
+	names := scenarioNames(t)
+	payload := buildPayload(t)
+	spec, err := root.Find(*rootName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := spec.Prepare(t.Context(), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range strings.Split(*initNames, ",") {
+		h := &harness{root: dir, payload: payload}
+		h.dir, _ = filepath.Abs(".")
+		repository, err := box.Repository()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.program, err = box.FindProgram(t.Context(), name, repository); err != nil {
+			t.Fatal(err)
+		}
+		h.runAll(t, names)
+	}
+}
+
+func (h *harness) runAll(t *testing.T, names []string) {
+	began := time.Now()
+	defer h.stopShared(t)
+	for _, name := range names {
+		// With one init the subtest is just the scenario's name.
+		title := name
+		if strings.Contains(*initNames, ",") {
+			title = h.program.Name + "/" + name
+		}
+		ran := false
+		ok := t.Run(title, func(t *testing.T) {
+			ran = true
+			h.runOne(t, name)
+		})
+		switch {
+		case ran && ok:
+			h.passed++
+		case ran:
+			h.failed = append(h.failed, name)
+		}
+	}
+	fmt.Printf("scenarios on %s: %d passed, %d failed, in %.0f s\n", h.program.Name, h.passed, len(h.failed), time.Since(began).Seconds())
+	for _, name := range h.failed {
+		fmt.Printf("    failed on %s: %s\n", h.program.Name, name)
+	}
+}
+
+func (h *harness) runOne(t *testing.T, name string) {
+	ctx, cancel := context.WithTimeout(t.Context(), oneTimeout)
+	defer cancel()
+	b, argv := h.shared, []string{"/bin/bash", "/scenarios/run-one", name}
+	if _, err := os.Stat(filepath.Join(h.dir, name, "boot")); err == nil {
+		b, argv = h.boot(ctx, t), append(argv, "own")
+		defer stop(t, b)
+	} else if b == nil {
+		b = h.boot(ctx, t)
+		h.shared = b
+	}
+	result, err := b.Exec(ctx, argv...)
+	if err == nil && result.Code == 0 {
+		return
+	}
+	var console string
+	if ended(b) {
+		console = "\nPID 1 is gone; console:\n" + lastLines(b.Console(), 40)
+	}
+	t.Errorf("%s on %s: exit status %d, %v\n%s%s%s", name, h.program.Name, result.Code, err, lastLines(result.Stdout, 20), lastLines(result.Stderr, 20), console)
+	if b == h.shared && (err != nil || result.Code != 1 || ended(b)) {
+		h.stopShared(t)
+	}
+}
+
+// boot starts the init with a default.target that only reaches basic.target
+// and the bus: the scenarios bring their own units.
+func (h *harness) boot(ctx context.Context, t *testing.T) *box.Box {
+	t.Helper()
+	files := box.Identity()
+	files["/etc/systemd/system/default.target"] = box.File{Link: "scenarios.target"}
+	files["/etc/systemd/system/scenarios.target"] = box.File{Content: `[Unit]
+Description=Ready for scenarios
+Requires=basic.target
+Wants=dbus.service
+After=basic.target dbus.service
+AllowIsolate=yes
+`}
+	b, err := box.Start(box.Options{
+		Root: h.root, Init: h.program.Path, Args: h.program.Args, Files: files,
+		Binds: append([]box.Bind{
+			{Source: h.dir, Target: "/scenarios"}, {Source: h.payload, Target: "/usr/local/bin/payload"},
+		}, h.program.Binds...),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state, err := b.WaitRunning(ctx, h.program.Ctl); err != nil || state != "running" {
+		failed, _ := b.Exec(ctx, h.program.Ctl, "list-units", "--failed", "--plain", "--no-legend")
+		console := lastLines(b.Console(), 60)
+		stop(t, b)
+		t.Fatalf("%s didn't boot: state %q, %v\n%s\n%s", h.program.Name, state, err, failed.Stdout, console)
+	}
+	return b
+}
+
+func ended(b *box.Box) bool {
+	select {
+	case <-b.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+func (h *harness) stopShared(t *testing.T) {
+	if h.shared != nil {
+		stop(t, h.shared)
+		h.shared = nil
+	}
+}
+
+func stop(t *testing.T, b *box.Box) {
+	t.Helper()
+	if err := b.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// scenarioNames are the directories with a script.
+func scenarioNames(t *testing.T) []string {
+	scripts, err := filepath.Glob("*/script")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	var names []string
+	for _, script := range scripts {
+		names = append(names, filepath.Dir(script))
+	}
+	sort.Strings(names)
+	return names
+}
+
+func buildPayload(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "payload")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "../payload")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("payload: %v\n%s", err, out)
+	}
+	return path
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(strings.ReplaceAll(text, "\r", "")), "\n")
+	if len(lines) > n {
+		lines = lines[len(lines)-n:]
+	}
+	if len(lines) == 1 && lines[0] == "" {
+		return ""
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
