@@ -122,6 +122,8 @@ func parseSpan(s string, defaultUnit uint64, withNSec bool) (uint64, error) {
 			if !withNSec {
 				unit /= 1000
 			}
+		} else if p.glued {
+			return 0, invalid("time span", s)
 		}
 		if sum, err = p.add(s, sum, unit); err != nil {
 			return 0, err
@@ -131,11 +133,13 @@ func parseSpan(s string, defaultUnit uint64, withNSec bool) (uint64, error) {
 	return sum, nil
 }
 
-// spanPart is one "1.5" of a span and what follows, without white space.
+// spanPart is one "1.5" of a span and what follows, without white space; glued
+// says that there was none.
 type spanPart struct {
 	whole    uint64
 	fraction string
 	rest     string
+	glued    bool
 }
 
 func cutSpanPart(s, rest string) (spanPart, error) {
@@ -161,6 +165,7 @@ func cutSpanPart(s, rest string) (spanPart, error) {
 		p.fraction, digits = digits[1:1+n], digits[1+n:]
 	}
 	p.rest = strings.TrimLeft(digits, whitespace)
+	p.glued = p.rest != "" && len(p.rest) == len(digits)
 	return p, nil
 }
 
@@ -173,10 +178,10 @@ func countDigits(s string) int {
 }
 
 func (p spanPart) add(s string, sum, unit uint64) (uint64, error) {
-	high, v := bits.Mul64(p.whole, unit)
-	if high != 0 {
+	if unit > 0 && p.whole >= math.MaxUint64/unit {
 		return 0, outOfRange("time span", s)
 	}
+	v := p.whole * unit
 	for _, c := range []byte(p.fraction) {
 		unit /= 10
 		if unit == 0 {
