@@ -80,6 +80,19 @@ type (
 		Token Token
 		Unit  string
 	}
+	// CheckCgroup asks whether any process is left in the unit's cgroup; answered at once, as Kill. Leftovers: say in the log which
+	// processes are there although none should be (before a start). Answer: CgroupChecked.
+	CheckCgroup struct {
+		Token     Token
+		Unit      string
+		Leftovers bool
+	}
+	// CheckPID asks whether PID may become the main process of Unit (MAINPID=); answered at once, as Kill. Answer: PIDChecked.
+	CheckPID struct {
+		Token Token
+		Unit  string
+		PID   int32
+	}
 	// AttachPIDs moves processes into the unit's cgroup (scopes, AttachProcesses).
 	AttachPIDs struct {
 		Token    Token
@@ -134,6 +147,8 @@ type (
 		ExitStatus     int32
 		RebootArgument string
 	}
+	// RequestStop asks the bus client that controls a scope to stop it (signal RequestStop of the scope's object, sent to Client only).
+	RequestStop struct{ Unit, Client string }
 	// UnlinkPIDFile removes a stale PIDFile= off the loop after the service ended.
 	UnlinkPIDFile struct{ Unit, Path string }
 )
@@ -196,6 +211,9 @@ func (ReadPIDFile) effect()       {}
 func (GuessMainPID) effect()      {}
 func (AttachPIDs) effect()        {}
 func (RemoveDirectories) effect() {}
+func (CheckCgroup) effect()       {}
+func (CheckPID) effect()          {}
+func (RequestStop) effect()       {}
 func (CancelQuery) effect()       {}
 func (RealizeCgroup) effect()     {}
 func (UpdateCgroup) effect()      {}

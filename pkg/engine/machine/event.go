@@ -109,9 +109,10 @@ type (
 		Exit Exit
 	}
 	// ExecDone reports that a spawned process of Type=exec has executed its program (the close-on-exec pipe closed).
-	// HandoffRealtime/Monotonic are the moment before execve when the executor reported it.
+	// Handoff is the moment before execve when the executor reported it; zero if unknown.
 	ExecDone struct {
-		PID int32
+		PID     int32
+		Handoff Instant
 	}
 	// Notify is one sd_notify datagram whose sender the shell has identified. Unit is the unit by the sender's cgroup ("" unknown).
 	Notify struct {
@@ -175,7 +176,7 @@ type (
 		Conditions, Asserts []int8
 		Failed              string // the first condition or assert that decided, as text for the message
 	}
-	// PIDFileRead answers ReadPIDFile. PID 0: not (yet) there or not acceptable, Message says why. Foreign: not a child of the manager and not in the unit's cgroup.
+	// PIDFileRead answers ReadPIDFile. PID 0: not (yet) there or not acceptable, Message says why.
 	PIDFileRead struct {
 		Token   Token
 		PID     int32
@@ -185,6 +186,19 @@ type (
 	MainPIDGuessed struct {
 		Token Token
 		PID   int32
+	}
+	// CgroupChecked answers CheckCgroup.
+	CgroupChecked struct {
+		Token     Token
+		Populated bool
+	}
+	// PIDChecked answers CheckPID. Alive: the process exists and is no zombie. Manager: it is the manager itself or PID 1.
+	// InUnit: it is in the cgroup of the unit.
+	PIDChecked struct {
+		Token   Token
+		Alive   bool
+		Manager bool
+		InUnit  bool
 	}
 	// DirectoriesRemoved answers RemoveDirectories with a token (Clean).
 	DirectoriesRemoved struct {
@@ -214,8 +228,10 @@ type NotifyMessage struct {
 	FDStore, FDStoreRemove     bool
 	FDName                     string
 	FDPollOff                  bool
-	FDs                        []Handle // owned by the receiver: stored or closed
-	RestartReset               bool
+	// FDs are owned by the receiver: stored or closed. A descriptor of the same open file as one that the unit has in its
+	// store comes as the handle of that one (and its duplicate is closed by the shell), so that nothing is stored twice.
+	FDs          []Handle
+	RestartReset bool
 }
 
 func (Enqueue) event()            {}
@@ -250,5 +266,7 @@ func (Killed) event()             {}
 func (ConditionsTested) event()   {}
 func (PIDFileRead) event()        {}
 func (MainPIDGuessed) event()     {}
+func (CgroupChecked) event()      {}
+func (PIDChecked) event()         {}
 func (DirectoriesRemoved) event() {}
 func (ProcessesAttached) event()  {}

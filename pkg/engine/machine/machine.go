@@ -60,6 +60,23 @@ type Machine interface {
 	Data() any
 }
 
+// Optional abilities of a machine. The engine asks for them by type assertion.
+type (
+	// Releaser gives back what a dead unit still holds (fd store by FileDescriptorStorePreserve=). Called when the unit is inactive or
+	// failed and has no job (any more).
+	Releaser interface{ Release(h Host) }
+	// Reloader tells how the last reload ended: a reload job whose unit is active again has failed if ReloadOK is false.
+	Reloader interface{ ReloadOK() bool }
+	// Cleaner begins CleanUnit; an error is the answer to the client, nil means the work has begun or is done.
+	Cleaner interface {
+		Clean(h Host, mask []string) *Error
+		// CanClean lists what the unit has that could be cleaned (property CanClean).
+		CanClean(cfg *unit.Unit) []string
+	}
+	// Abandoner gives up a scope.
+	Abandoner interface{ Abandon(h Host) *Error }
+)
+
 // Host is what the engine offers a machine while it handles one event of its unit. A new method needs a reason in its comment.
 type Host interface {
 	// Now is the moment of the Step.
@@ -81,10 +98,11 @@ type Host interface {
 	Job() (t job.Type, running bool)
 	// StopPending reports whether a stop (or restart) job is queued for the unit: automatic restarts are not made then.
 	StopPending() bool
-	// QueueRestart asks for the restart job of Restart= (mode fail… by RestartMode=). false: it could not be queued now.
+	// QueueRestart asks for the job of Restart=: since 254 a *start* job of the unit in mode restart-dependencies, while the
+	// unit is in auto-restart (activating; so conditions are not tested again). false: it could not be queued.
 	QueueRestart(mode job.Mode) bool
 	// StartLimitOK counts a start against StartLimitBurst=/StartLimitIntervalSec= and reports whether it may go on; on false the engine has
-	// queued StartLimitAction=.
+	// logged "Start request repeated too quickly." and queued StartLimitAction=.
 	StartLimitOK() bool
 	// Invocation is the 32-digit invocation ID of the current activation.
 	Invocation() string
@@ -98,6 +116,12 @@ type Host interface {
 	Random() uint64
 	// Act asks for a system action (FailureAction=, SuccessAction=, JobTimeoutAction= …) on behalf of the unit.
 	Act(action, reason string, exitStatus int32)
+	// PropagateReload queues the reload jobs of PropagatesReloadTo=: a service said RELOADING=1 without having been asked to.
+	PropagateReload()
+	// WatchdogsEnabled is false when service watchdogs are switched off (systemd.service_watchdogs=no, property ServiceWatchdogs).
+	WatchdogsEnabled() bool
+	// ListenFDs lists what the socket units of the service pass to its main process, in order (nil without sockets).
+	ListenFDs() []FD
 	// PeerState is the active state of another loaded unit, "" if it is not loaded (Sockets=, Slice=).
 	PeerState(name string) ActiveState
 }
