@@ -66,7 +66,8 @@ func setDisposition(sig unix.Signal, h rawsig.Handler) error {
 	return nil
 }
 
-// ReadSignal takes the next signal from the pipe, in order of arrival. false
+// ReadSignal takes the next signal from the pipe, in the order the handlers
+// wrote them (two threads may take two pending signals at once). false
 // means that there is none. A signal that did not fit into the pipe comes last,
 // once, with Lost set and without a sender.
 func ReadSignal(fd int) (SigInfo, bool) {
