@@ -134,6 +134,27 @@ unit() {
 }
 reload() { systemctl daemon-reload; }
 
+# svc NAME LINE…: write NAME.service from lines of [Service]; those that start
+# with "Unit:" go to [Unit]. Follow with reload.
+svc() {
+    local name=$1 line
+    shift
+    {
+        echo "[Unit]"
+        for line; do case $line in Unit:*) echo "${line#Unit:}" ;; esac; done
+        echo "[Service]"
+        for line; do case $line in Unit:*) ;; *) echo "$line" ;; esac; done
+    } >"$UNITS/$name.service"
+}
+
+# pin UNIT…: keep units loaded that are inactive, so that their last result can
+# still be read: an active unit that wants them, without starting them.
+pin() {
+    printf '[Unit]\nWants=%s\nCollectMode=inactive-or-failed\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n' "$*" >"$UNITS/pin.service"
+    systemctl daemon-reload
+    systemctl start --job-mode=ignore-dependencies pin.service
+}
+
 # cgroup_pids GROUP: the processes in a cgroup, sorted, in one line.
 cgroup_pids() { sort -n "/sys/fs/cgroup$1/cgroup.procs" | tr '\n' ' ' | sed 's/ $//'; }
 
