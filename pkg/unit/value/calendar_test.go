@@ -6,7 +6,7 @@ import (
 )
 
 func TestCalendarRecording(t *testing.T) {
-	for _, row := range recording(t, "calendar.tsv") {
+	for _, row := range recording(t, "calendar") {
 		expr := unquote(t, row[2])
 		c, err := ParseCalendar(expr)
 		if row[3] == "!" {

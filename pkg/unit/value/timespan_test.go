@@ -6,7 +6,7 @@ import (
 )
 
 func TestTimespanRecording(t *testing.T) {
-	for _, row := range recording(t, "timespan.tsv") {
+	for _, row := range recording(t, "timespan") {
 		expr := unquote(t, row[0])
 		got, err := ParseSec(expr, USecPerSec)
 		if row[1] == "!" {
