@@ -4,7 +4,7 @@
 //	sleep:DUR            wait                       block             wait for ever
 //	exit:N               end with a status          raise:SIG         send itself a signal
 //	ignore:SIG           ignore a signal            default:SIG       undo ignore
-//	on:SIG:FILE:TEXT     append TEXT per signal     onexit:SIG:N      exit with N on the signal
+//	on:SIG:FILE:TEXT     append TEXT per signal     onexit:SIG:N[:FILE:TEXT]  exit with N on it
 //	log:FILE:TEXT        append a line              waitfile:FILE     wait until FILE exists
 //	notify:TEXT          sd_notify, \n separates    childnotify:TEXT  the same from a child
 //	barrier              wait for BARRIER=1         pid:FILE          write the own pid
@@ -151,7 +151,8 @@ func onSignal(argument string) error {
 }
 
 func onExit(argument string) error {
-	name, status, _ := strings.Cut(argument, ":")
+	name, rest, _ := strings.Cut(argument, ":")
+	status, line, logged := strings.Cut(rest, ":")
 	number, err := signalOf(name)
 	if err != nil {
 		return err
@@ -164,6 +165,11 @@ func onExit(argument string) error {
 	signal.Notify(caught, number)
 	go func() {
 		<-caught
+		if logged {
+			if err := logLine(line); err != nil {
+				fmt.Fprintf(os.Stderr, "payload: %v\n", err)
+			}
+		}
 		os.Exit(code)
 	}()
 	return nil

@@ -5,8 +5,12 @@ LOG=/run/scenario/log
 DIR=/run/scenario
 UNITS=/etc/systemd/system
 
+set -E
+trap 'printf "FAIL %s: exit status %s: %s\n" "$(caller_line)" "$?" "$BASH_COMMAND" >&2' ERR
+
 # fail MESSAGE: end the scenario.
 fail() {
+    trap - ERR
     printf 'FAIL %s: %s\n' "$(caller_line)" "$*" >&2
     exit 1
 }
