@@ -1,0 +1,141 @@
+package cgroup
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Usage is what a group uses; a field is Infinity where the controller (or the
+// kernel's file) is not there, the value org.freedesktop.systemd1(5) has for
+// "not known".
+type Usage struct {
+	MemoryCurrent, MemoryPeak             uint64 // bytes
+	MemorySwapCurrent, MemorySwapPeak     uint64
+	MemoryZSwapCurrent                    uint64
+	CPUUsageNSec                          uint64
+	TasksCurrent                          uint64
+	IOReadBytes, IOWriteBytes             uint64
+	IOReadOperations, IOWriteOperations   uint64
+	OOMKills, ManagedOOMKills             uint64
+	EffectiveMemoryMax, EffectiveTasksMax uint64 // the tightest limit up to the root, Infinity for none
+}
+
+// Usage reads everything, some ten files: for GetAll and status. For a single
+// property use the functions below.
+func (t *Tree) Usage(path string) Usage {
+	u := Usage{
+		MemoryCurrent:      t.Number(path, "memory.current"),
+		MemoryPeak:         t.Number(path, "memory.peak"),
+		MemorySwapCurrent:  t.Number(path, "memory.swap.current"),
+		MemorySwapPeak:     t.Number(path, "memory.swap.peak"),
+		MemoryZSwapCurrent: t.Number(path, "memory.zswap.current"),
+		CPUUsageNSec:       t.CPUUsageNSec(path),
+		TasksCurrent:       t.Number(path, "pids.current"),
+		OOMKills:           t.OOMKills(path),
+		ManagedOOMKills:    t.xattrNumber(path, "user.oomd_kill"),
+		EffectiveMemoryMax: t.EffectiveLimit(path, "memory.max"),
+		EffectiveTasksMax:  t.EffectiveLimit(path, "pids.max"),
+	}
+	u.IOReadBytes, u.IOWriteBytes, u.IOReadOperations, u.IOWriteOperations = t.IO(path)
+	return u
+}
+
+// Number reads a file with one number; Infinity for "max" and where there is
+// no such file.
+func (t *Tree) Number(path, file string) uint64 {
+	text, err := t.Read(path, file)
+	if err != nil {
+		return Infinity
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
+	if err != nil {
+		return Infinity
+	}
+	return n
+}
+
+// CPUUsageNSec is the CPU time of the group and of all that was below it, from
+// cpu.stat, which is there without any controller.
+func (t *Tree) CPUUsageNSec(path string) uint64 {
+	usec := t.keyed(path, "cpu.stat", "usage_usec")
+	if usec == Infinity {
+		return Infinity
+	}
+	return usec * 1000
+}
+
+// OOMKills is how many processes of the group the kernel killed for memory.
+func (t *Tree) OOMKills(path string) uint64 { return t.keyed(path, "memory.events", "oom_kill") }
+
+func (t *Tree) keyed(path, file, key string) uint64 {
+	text, err := t.Read(path, file)
+	if err != nil {
+		return Infinity
+	}
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if name == key {
+			if n, err := strconv.ParseUint(value, 10, 64); err == nil {
+				return n
+			}
+		}
+	}
+	return Infinity
+}
+
+// IO sums up io.stat over all devices; Infinity each where it is not there.
+func (t *Tree) IO(path string) (readBytes, writeBytes, readOps, writeOps uint64) {
+	text, err := t.Read(path, "io.stat")
+	if err != nil {
+		return Infinity, Infinity, Infinity, Infinity
+	}
+	return parseIOStat(text)
+}
+
+func parseIOStat(text string) (readBytes, writeBytes, readOps, writeOps uint64) {
+	for word := range strings.FieldsSeq(text) {
+		key, value, ok := strings.Cut(word, "=")
+		n, err := strconv.ParseUint(value, 10, 64)
+		if !ok || err != nil {
+			continue
+		}
+		switch key {
+		case "rbytes":
+			readBytes += n
+		case "wbytes":
+			writeBytes += n
+		case "rios":
+			readOps += n
+		case "wios":
+			writeOps += n
+		}
+	}
+	return readBytes, writeBytes, readOps, writeOps
+}
+
+// EffectiveLimit is the smallest value of a limit file in the group and in
+// every group of the tree above it.
+func (t *Tree) EffectiveLimit(path, file string) uint64 {
+	least := Infinity
+	for path = clean(path); ; path, _ = splitLast(path) {
+		least = min(least, t.Number(path, file))
+		if path == "" {
+			return least
+		}
+	}
+}
+
+// MemoryAvailable is how much the group may still allocate before a limit of
+// its own or of a group above is reached; Infinity without limits.
+func (t *Tree) MemoryAvailable(path string) uint64 {
+	least := Infinity
+	for path = clean(path); ; path, _ = splitLast(path) {
+		bound := min(t.Number(path, "memory.max"), t.Number(path, "memory.high"))
+		if current := t.Number(path, "memory.current"); bound != Infinity && current != Infinity {
+			least = min(least, bound-min(bound, current))
+		}
+		if path == "" {
+			return least
+		}
+	}
+}
