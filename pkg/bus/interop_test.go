@@ -1,0 +1,602 @@
+package bus
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	sddbus "github.com/coreos/go-systemd/v22/dbus"
+	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
+)
+
+// demo is a small manager: enough for real clients to talk to.
+type demo struct {
+	t testing.TB
+}
+
+var demoInterface = Interface{
+	Name: "test.Demo",
+	Methods: []Method{
+		{Name: "Echo", In: []Arg{{"s", "text"}}, Out: []Arg{{"s", "text"}}},
+		{Name: "Old", Deprecated: true, Privileged: true},
+		{Name: "Bye", NoReply: true},
+	},
+	Properties: []Property{
+		{Name: "Version", Type: "s", Emits: EmitsConst},
+		{Name: "Level", Type: "u", Writable: true},
+		{Name: "Counter", Type: "t", Emits: EmitsNothing, Explicit: true},
+		{Name: "List", Type: "a(ss)", Emits: EmitsInvalidates, Deprecated: true},
+	},
+	Signals: []Signal{{Name: "Changed", Args: []Arg{{"u", "id"}, {"o", "what"}}}},
+}
+
+func (s demo) handle(c *Conn, m *Message) {
+	defer m.CloseFDs()
+	if m.Type != TypeCall {
+		return
+	}
+	r := m.Reply()
+	var e Encoder
+	var err error
+	switch m.Interface + "." + m.Member {
+	case "org.freedesktop.DBus.Hello":
+		e.String(":1.1")
+		r.SetBody("s", &e)
+	case "org.freedesktop.DBus.AddMatch", "org.freedesktop.DBus.Peer.Ping":
+	case "org.freedesktop.DBus.Introspectable.Introspect":
+		var children []string
+		if m.Path == "/" {
+			children = []string{"child_1"}
+		}
+		e.String(Introspection([]Interface{demoInterface}, children))
+		r.SetBody("s", &e)
+	case "org.freedesktop.DBus.Properties.Get":
+		err = s.get(m, &e)
+		r.SetBody("v", &e)
+	case "org.freedesktop.DBus.Properties.GetAll":
+		s.getAll(&e)
+		r.SetBody("a{sv}", &e)
+	case "test.Demo.Echo":
+		r.Signature, r.Body, r.FDs, r.BigEndian = m.Signature, m.Body, m.FDs, m.BigEndian
+	case "org.freedesktop.systemd1.Manager.StartUnit":
+		err = s.start(c, m, &e)
+		r.SetBody("o", &e)
+	case "org.freedesktop.systemd1.Manager.GetUnit":
+		d := m.Decoder()
+		e.ObjectPath(UnitPath(d.String()))
+		r.SetBody("o", &e)
+	default:
+		err = Errorf(ErrUnknownMethod, "no method %s", m.Member)
+	}
+	if err != nil {
+		r = m.ErrorReply(err)
+	}
+	if m.WantsReply() {
+		if _, err := c.Queue(r); err != nil {
+			s.t.Errorf("reply to %s: %v", m.Member, err)
+		}
+	}
+}
+
+func (s demo) get(m *Message, e *Encoder) error {
+	d, err := m.Args("ss")
+	if err != nil {
+		return err
+	}
+	d.Skip("s")
+	switch name := d.String(); name {
+	case "ActiveState":
+		if unit, ok := UnitFromPath(m.Path); !ok || unit != "nginx.service" {
+			e.VariantString("failed")
+			return nil
+		}
+		e.VariantString("active")
+	case "SystemState":
+		e.VariantString("running")
+	case "NeedDaemonReload":
+		e.VariantBool(false)
+	case "Level":
+		e.VariantUint32(7)
+	default:
+		return Errorf(ErrUnknownProperty, "Unknown property %s.", name)
+	}
+	return d.Done()
+}
+
+func (s demo) getAll(e *Encoder) {
+	a := e.BeginArray('{')
+	e.Entry("Level")
+	e.VariantUint32(7)
+	e.Entry("Version")
+	e.VariantString("1")
+	e.Entry("List")
+	e.Variant("a(ss)")
+	in := e.BeginArray('(')
+	e.Struct()
+	e.String("a")
+	e.String("b")
+	e.EndArray(in)
+	e.EndArray(a)
+}
+
+func (s demo) start(c *Conn, m *Message, e *Encoder) error {
+	d, err := m.Args("ss")
+	if err != nil {
+		return err
+	}
+	unit := d.String()
+	d.Skip("s")
+	if strings.HasPrefix(unit, "missing") {
+		return Errorf(ErrNoSuchUnit, "Unit %s not found.", unit)
+	}
+	e.ObjectPath(JobPath(17))
+	sig := NewSignal(ManagerPath, "org.freedesktop.systemd1.Manager", "JobRemoved")
+	var b Encoder
+	b.Uint32(17)
+	b.ObjectPath(JobPath(17))
+	b.String(unit)
+	b.String("done")
+	sig.SetBody("uoss", &b)
+	s.later(c, sig)
+	return d.Done()
+}
+
+// later keeps m until the reply to the current call has been queued.
+func (s demo) later(c *Conn, m *Message) { demoLater[c] = append(demoLater[c], m) }
+
+// demoLater belongs to the server loop of the one test that runs.
+var demoLater = map[*Conn][]*Message{}
+
+// startDemo serves demo on a socket and returns its path.
+func startDemo(t *testing.T) string {
+	path := filepath.Join(t.TempDir(), "private")
+	s := demo{t: t}
+	stop := serve(t, listen(t, path), ServerConfig{}, func(c *Conn, m *Message) {
+		s.handle(c, m)
+		for _, m := range demoLater[c] {
+			if _, err := c.Queue(m); err != nil {
+				t.Error(err)
+			}
+		}
+		delete(demoLater, c)
+	})
+	t.Cleanup(stop)
+	return path
+}
+
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	p, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("%s is not installed; it is only the other side here", name)
+	}
+	return p
+}
+
+func run(t *testing.T, args ...string) (stdout string, code int) {
+	t.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "SYSTEMD_COLORS=0", "SYSTEMD_PAGER=", "LC_ALL=C.UTF-8")
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	timer := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	if err := cmd.Run(); err != nil {
+		if _, ok := err.(*exec.ExitError); !ok {
+			t.Fatal(err)
+		}
+	}
+	return out.String() + errOut.String(), cmd.ProcessState.ExitCode()
+}
+
+func TestBusctl(t *testing.T) {
+	busctl := tool(t, "busctl")
+	addr := "--address=unix:path=" + startDemo(t)
+	for _, c := range []struct {
+		args, want string
+		code       int
+	}{
+		{"call test.Demo / test.Demo Echo s hello", "s \"hello\"\n", 0},
+		{"call test.Demo / test.Demo Echo a(sv) 2 a as 2 x y b (tb) 5 true", "a(sv) 2 \"a\" as 2 \"x\" \"y\" \"b\" (tb) 5 true\n", 0},
+		{"call -- test.Demo / test.Demo Echo ybnqiuxtdsog 1 true -2 3 -4 5 -6 7 1.5 s /o as", "ybnqiuxtdsog 1 true -2 3 -4 5 -6 7 1.5 \"s\" \"/o\" \"as\"\n", 0},
+		{"call test.Demo / test.Demo Nothing", "Call failed: no method Nothing\n", 1},
+		{"get-property test.Demo / test.Demo Level", "u 7\n", 0},
+		{"get-property test.Demo / test.Demo Other", "Unknown property Other.", 1},
+	} {
+		out, code := run(t, append([]string{busctl, addr}, strings.Fields(c.args)...)...)
+		if code != c.code || !strings.Contains(out, c.want) {
+			t.Errorf("busctl %s: %d %q", c.args, code, out)
+		}
+	}
+}
+
+func TestBusctlIntrospect(t *testing.T) {
+	busctl := tool(t, "busctl")
+	addr := "--address=unix:path=" + startDemo(t)
+	out, code := run(t, busctl, addr, "introspect", "test.Demo", "/")
+	if code != 0 {
+		t.Fatal(out)
+	}
+	var got []string
+	for _, line := range strings.Split(out, "\n") {
+		got = append(got, strings.Join(strings.Fields(line), " "))
+	}
+	all := strings.Join(got, "\n")
+	for _, want := range []string{
+		"test.Demo interface - - -", ".Echo method s s -", ".Old method - - deprecated", ".Bye method - - no-reply",
+		`.Level property u 7 emits-change writable`, `.Version property s "1" const`,
+		`.List property a(ss) 1 "a" "b" deprecated emits-invalidation`, ".Changed signal uo - -",
+		"org.freedesktop.DBus.Properties interface - - -", ".PropertiesChanged signal sa{sv}as - -",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no line %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+	// busctl tree wants well-formed XML with our child.
+	if out, code = run(t, busctl, addr, "tree", "--list", "test.Demo"); code != 0 || !strings.Contains(out, "/child_1\n") {
+		t.Errorf("tree: %d %.2000s", code, out)
+	}
+}
+
+// TestSystemctl runs the real systemctl, with our socket in the place of
+// PID 1's by way of a mount namespace.
+func TestSystemctl(t *testing.T) {
+	systemctl, unshare := tool(t, "systemctl"), tool(t, "unshare")
+	if os.Getuid() != 0 {
+		t.Skip("needs root for a mount namespace")
+	}
+	dir := filepath.Dir(startDemo(t))
+	if err := os.Mkdir(filepath.Join(dir, "system"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args, want string
+		code       int
+	}{
+		{"is-active nginx.service", "active\n", 0},
+		{"is-active other.service", "failed\n", 3},
+		{"is-system-running", "running\n", 0},
+		{"start nginx.service", "", 0},
+		{"start missing.service", "Failed to start missing.service: Unit missing.service not found.\n", 5},
+	} {
+		script := "mount --bind " + dir + " /run/systemd && exec " + systemctl + " " + c.args
+		if out, code := run(t, unshare, "-m", "sh", "-c", script); code != c.code || out != c.want {
+			t.Errorf("systemctl %s: %d %q", c.args, code, out)
+		}
+	}
+}
+
+func TestGodbusClient(t *testing.T) {
+	conn, err := dbus.Dial("unix:path=" + startDemo(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.Auth(nil); err != nil {
+		t.Fatal(err)
+	}
+	if !conn.SupportsUnixFDs() {
+		t.Error("no descriptor passing")
+	}
+	obj := conn.Object("test.Demo", "/")
+	in := []any{"x", uint16(3), map[string]dbus.Variant{"k": MakeVariant([]string{"v"})}}
+	call := obj.Call("test.Demo.Echo", 0, in...)
+	if call.Err != nil {
+		t.Fatal(call.Err)
+	}
+	if fmt.Sprint(call.Body) != fmt.Sprint(in) {
+		t.Errorf("got %v", call.Body)
+	}
+	if v, err := obj.GetProperty("test.Demo.Level"); err != nil || v.Value() != uint32(7) {
+		t.Errorf("%v, %v", v, err)
+	}
+	err = obj.Call("test.Demo.No", 0).Err
+	if e, ok := err.(dbus.Error); !ok || e.Name != string(ErrUnknownMethod) {
+		t.Errorf("%v", err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	call = obj.Call("test.Demo.Echo", 0, dbus.UnixFD(w.Fd()))
+	if call.Err != nil {
+		t.Fatal(call.Err)
+	}
+	w.Close()
+	back := os.NewFile(uintptr(call.Body[0].(dbus.UnixFD)), "back")
+	if _, err := back.WriteString("through"); err != nil {
+		t.Fatal(err)
+	}
+	back.Close()
+	if b, err := io.ReadAll(r); err != nil || string(b) != "through" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+// TestGoSystemd runs go-systemd's client, which waits for JobRemoved.
+func TestGoSystemd(t *testing.T) {
+	path := startDemo(t)
+	conn, err := sddbus.NewConnection(func() (*dbus.Conn, error) {
+		c, err := dbus.Dial("unix:path=" + path)
+		if err != nil {
+			return nil, err
+		}
+		return c, c.Auth(nil)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	p, err := conn.GetUnitPropertyContext(t.Context(), "nginx.service", "ActiveState")
+	if err != nil || p.Value.Value() != "active" {
+		t.Errorf("%v, %v", p, err)
+	}
+}
+
+func TestClientAgainstServer(t *testing.T) {
+	path := startDemo(t)
+	c, err := Dial("unix:path=/nonexistent;unix:path=" + EscapeAddress(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var signals []string
+	c.OnSignal = func(m *Message) { signals = append(signals, m.Member) }
+	got, err := c.CallArgs(ManagerName, ManagerPath, "org.freedesktop.systemd1.Manager", "StartUnit", "x.service", "replace")
+	if err != nil || len(got) != 1 || got[0] != JobPath(17) {
+		t.Fatalf("%v, %v", got, err)
+	}
+	for len(signals) == 0 {
+		if ok, err := c.Process(5 * time.Second); err != nil || !ok {
+			t.Fatal("no signal", err)
+		}
+	}
+	if signals[0] != "JobRemoved" {
+		t.Errorf("%v", signals)
+	}
+	_, err = c.CallArgs(ManagerName, ManagerPath, "org.freedesktop.systemd1.Manager", "StartUnit", "missing", "replace")
+	if !HasName(err, ErrNoSuchUnit) {
+		t.Errorf("%v", err)
+	}
+	var calls []*Message
+	for i := range 6000 { // more than may be pending at once
+		calls = append(calls, call("Echo", uint32(i)))
+		calls[i].Interface = "test.Demo"
+	}
+	replies, err := c.CallAll(calls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range replies {
+		if d := r.Message.Decoder(); r.Err != nil || d.Uint32() != uint32(i) {
+			t.Fatalf("reply %d: %v", i, r.Err)
+		}
+	}
+	if ok, err := c.Process(0); ok || err != nil {
+		t.Errorf("Process: %v, %v", ok, err)
+	}
+}
+
+func TestClientTimeoutAndRefusal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	stop := serve(t, listen(t, path), ServerConfig{}, func(c *Conn, m *Message) {
+		if m.Member == "Ask" { // ask back instead of answering
+			if _, err := c.Queue(call("Back")); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	defer stop()
+	c, err := DialPath(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.Timeout = 50 * time.Millisecond
+	if _, err := c.Call(call("Ask")); !HasName(err, ErrNoReply) {
+		t.Errorf("got %v", err)
+	}
+	if n := c.conn.PendingCalls(); n != 0 {
+		t.Errorf("%d calls still pending", n)
+	}
+	if _, err := Dial("unix:path=" + path + ",guid=ffffffffffffffffffffffffffffffff"); err == nil {
+		t.Error("wrong server id accepted")
+	}
+}
+
+const daemonConfig = `<busconfig><type>session</type><listen>unix:path=%s</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/><allow user="*"/></policy></busconfig>`
+
+// startDaemon runs a dbus-daemon of our own and returns its address.
+func startDaemon(t *testing.T) string {
+	daemon := tool(t, "dbus-daemon")
+	dir := t.TempDir()
+	conf, sock := filepath.Join(dir, "conf"), filepath.Join(dir, "bus")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, daemonConfig, sock), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(daemon, "--config-file="+conf, "--nofork", "--print-address=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	line := make([]byte, 4096)
+	n, err := out.Read(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(line[:n]))
+}
+
+func TestClientOnRealBus(t *testing.T) {
+	addr := startDaemon(t)
+	a, err := DialBus(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	b, err := DialBus(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if a.Name() == "" || a.Name() == b.Name() {
+		t.Errorf("names %q, %q", a.Name(), b.Name())
+	}
+	got, err := a.CallArgs("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "RequestName", "test.Name", uint32(4))
+	if err != nil || got[0] != uint32(1) {
+		t.Fatalf("%v, %v", got, err)
+	}
+	rule := Match{Type: TypeSignal, Interface: "test.I", Args: map[int]string{0: "it's, quoted\\"}}
+	if err := b.AddMatch(rule.String()); err != nil {
+		t.Fatal(err)
+	}
+	var seen []*Message
+	b.OnSignal = func(m *Message) {
+		if m.Interface == "test.I" {
+			seen = append(seen, m)
+		}
+	}
+	for _, arg := range []string{"other", "it's, quoted\\"} {
+		var e Encoder
+		e.String(arg)
+		s := NewSignal("/x", "test.I", "S")
+		s.SetBody("s", &e)
+		if err := a.Send(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for len(seen) == 0 {
+		if ok, err := b.Process(5 * time.Second); err != nil || !ok {
+			t.Fatal("no signal", err)
+		}
+	}
+	if len(seen) != 1 || seen[0].Sender != a.Name() || !rule.Matches(seen[0]) {
+		t.Errorf("%+v", seen)
+	}
+	passOverBus(t, a, b)
+	_, err = b.CallArgs("no.such.Name", "/", "a.b", "M")
+	if !HasName(err, ErrServiceUnknown) {
+		t.Errorf("%v", err)
+	}
+}
+
+// passOverBus sends a descriptor from b to a and back.
+func passOverBus(t *testing.T, a, b *Client) {
+	a.OnCall = func(m *Message) {
+		d := m.Decoder()
+		var e Encoder
+		e.UnixFD(d.UnixFD())
+		r := m.Reply()
+		r.SetBody("h", &e)
+		if _, err := a.conn.Queue(r); err != nil {
+			t.Error(err)
+		}
+		m.CloseFDs()
+	}
+	fd, err := unix.MemfdCreate("over-the-bus", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	var back string
+	m := NewCall("test.Name", "/", "a.b", "M")
+	var e Encoder
+	e.UnixFD(fd)
+	m.SetBody("h", &e)
+	_, err = b.conn.Call(m, 0, func(r *Message, err error) {
+		if err != nil {
+			t.Error(err)
+			back = "error"
+			return
+		}
+		d := r.Decoder()
+		back, _ = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", d.UnixFD()))
+		r.CloseFDs()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; back == ""; i++ {
+		if i > 1000 {
+			t.Fatal("no answer")
+		}
+		for _, c := range []*Client{b, a} {
+			if _, err := c.Process(10 * time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if !strings.Contains(back, "over-the-bus") {
+		t.Errorf("came back as %q", back)
+	}
+}
+
+// TestConnOnRealBus runs the non-blocking client side as the manager does:
+// everything queued before the socket is even connected to.
+func TestConnOnRealBus(t *testing.T) {
+	list, err := ParseAddress(startDaemon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sa, err := list[0].Socket(os.Getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewClientConn(fd, Limits{}, 0)
+	defer c.Close()
+	var got []string
+	done := func(name string) ReplyFunc {
+		return func(m *Message, err error) { got = append(got, fmt.Sprint(name, err)) }
+	}
+	bus := func(member string, args ...any) *Message {
+		m := call(member, args...)
+		m.Destination, m.Path, m.Interface = "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus"
+		return m
+	}
+	for i, m := range []*Message{bus("Hello"), bus("RequestName", "org.test.Manager", uint32(0)), bus("AddMatch", "type='signal'")} {
+		if _, err := c.Call(m, 0, done(fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Connect(fd, sa); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; len(got) < 3; i++ {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		if c.WantsWrite() {
+			p[0].Events |= unix.POLLOUT
+		}
+		if _, err := unix.Poll(p, 5000); err != nil || i > 100 {
+			t.Fatal("no progress", err)
+		}
+		for _, m := range turn(t, c) {
+			c.Deliver(m)
+		}
+	}
+	if s := strings.Join(got, " "); s != "0<nil> 1<nil> 2<nil>" {
+		t.Errorf("answers %s", s)
+	}
+}
