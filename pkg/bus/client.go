@@ -174,13 +174,17 @@ func (c *Client) Send(m *Message) error {
 	if _, err := c.conn.Queue(m); err != nil {
 		return err
 	}
-	deadline := c.deadline()
-	for c.conn.WantsWrite() {
+	for deadline := c.deadline(); ; {
+		if err := c.conn.OnWritable(); err != nil {
+			return disconnected(err)
+		}
+		if !c.conn.WantsWrite() {
+			return nil
+		}
 		if err := c.turn(deadline); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
 // Call sends m and waits for its answer. An error reply is an *Error; when
