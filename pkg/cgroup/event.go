@@ -141,7 +141,8 @@ func (t *Tree) event(g *group) Event {
 	ev := Event{Path: g.path}
 	state, err := t.State(g.path)
 	if err != nil {
-		ev.Gone = true
+		// The next Realize has to make it again.
+		ev.Gone, g.killed = true, true
 		t.watch.drop(g)
 		return ev
 	}

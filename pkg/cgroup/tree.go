@@ -159,6 +159,10 @@ func (t *Tree) Realize(path string, mask Mask) (Realized, error) {
 	if err != nil {
 		return Realized{}, err
 	}
+	if !r.Created && !g.killed && g != t.root && errors.Is(unix.Faccessat(t.rootFD, path, unix.F_OK, 0), unix.ENOENT) {
+		// Somebody else removed it; inotify doesn't tell on all kernels.
+		g.killed = true
+	}
 	if g.killed {
 		r.Created, r.Migrate, err = t.remake(g)
 		if err != nil {
@@ -210,13 +214,29 @@ func (t *Tree) remake(g *group) (created, migrate bool, err error) {
 		return false, true, nil // not empty: live with it
 	}
 	t.forget(g)
-	if err := unix.Mkdirat(t.rootFD, g.path, 0o755); err != nil {
+	err = unix.Mkdirat(t.rootFD, g.path, 0o755)
+	if errors.Is(err, unix.ENOENT) {
+		err = t.mkdirAll(g.path) // somebody removed the slice as well
+	}
+	if err != nil {
 		t.drop(g)
 		return false, false, fmt.Errorf("cgroup %s: %w", t.Absolute(g.path), err)
 	}
 	g.killed = false
 	g.enabled = 0
 	return true, false, nil
+}
+
+func (t *Tree) mkdirAll(path string) error {
+	if dir, _ := splitLast(path); dir != "" {
+		if err := t.mkdirAll(dir); err != nil {
+			return err
+		}
+	}
+	if err := unix.Mkdirat(t.rootFD, path, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	return nil
 }
 
 // setOwn changes what g asks for and carries the difference upwards, as far as

@@ -384,15 +384,23 @@ func TestEvents(t *testing.T) {
 	if s, err := tree.State("x.service"); err != nil || s.Populated {
 		t.Errorf("%+v %v", s, err)
 	}
-	// Removed behind our back, then realized again: watched anew.
-	if err := os.Remove(tree.Dir("x.service")); err != nil {
+	// Removed behind our back with its slice, then realized again.
+	realize(t, tree, "s.slice/y.service", 0)
+	if err := tree.Watch("s.slice/y.service"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tree.Events(); err != nil {
+	if err := RemoveTree(tree.Dir("s.slice"), 10); err != nil {
 		t.Fatal(err)
 	}
-	if r := realize(t, tree, "x.service", 0); !r.Created || len(tree.Watched()) != 0 {
-		t.Errorf("%+v, watched %v", r, tree.Watched())
+	list, err := tree.Events()
+	if err != nil || len(list) > 0 && !list[0].Gone {
+		t.Fatalf("%+v %v", list, err)
+	}
+	if r := realize(t, tree, "s.slice/y.service", 0); !r.Created || !exists(tree, "s.slice/y.service") {
+		t.Errorf("%+v", r)
+	}
+	if got := tree.Watched(); !slices.Equal(got, []string{"x.service"}) {
+		t.Errorf("watched %v", got)
 	}
 }
 
