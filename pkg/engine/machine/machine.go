@@ -60,23 +60,6 @@ type Machine interface {
 	Data() any
 }
 
-// Optional abilities of a machine. The engine asks for them by type assertion.
-type (
-	// Releaser gives back what a dead unit still holds (fd store by FileDescriptorStorePreserve=). Called when the unit is inactive or
-	// failed and has no job (any more).
-	Releaser interface{ Release(h Host) }
-	// Reloader tells how the last reload ended: a reload job whose unit is active again has failed if ReloadOK is false.
-	Reloader interface{ ReloadOK() bool }
-	// Cleaner begins CleanUnit; an error is the answer to the client, nil means the work has begun or is done.
-	Cleaner interface {
-		Clean(h Host, mask []string) *Error
-		// CanClean lists what the unit has that could be cleaned (property CanClean).
-		CanClean(cfg *unit.Unit) []string
-	}
-	// Abandoner gives up a scope.
-	Abandoner interface{ Abandon(h Host) *Error }
-)
-
 // Host is what the engine offers a machine while it handles one event of its unit. A new method needs a reason in its comment.
 type Host interface {
 	// Now is the moment of the Step.
@@ -138,3 +121,34 @@ type Descriptor struct {
 	Starting, Stopping string
 	Finished           map[job.Type]map[job.Result]string
 }
+
+// Abilities that not every machine has. The engine asks for them by type assertion.
+type (
+	// ReloadResulter says how the last reload ended; it is read when the unit's state changes back from reloading to active.
+	ReloadResulter interface{ ReloadFailed() bool }
+	// Monitored gives the exit of the main process for MONITOR_EXIT_CODE= and MONITOR_EXIT_STATUS=, "" if there was none.
+	Monitored interface{ MainExit() (code, status string) }
+	// Triggerer activates other units and is told of their state changes.
+	Triggerer interface {
+		TriggerChanged(h Host, name, invocation string, now ActiveState)
+	}
+	// Cleaner removes directories and stored descriptors of an inactive unit. It reports itself in maintenance state until it is done.
+	Cleaner interface {
+		CanClean(cfg *unit.Unit) []string
+		Clean(h Host, mask []string) *Error
+	}
+	// Releaser gives back what a dead unit still holds (fd store by FileDescriptorStorePreserve=). Called when the unit is inactive or
+	// failed and has no job (any more).
+	Releaser interface{ Release(h Host) }
+	// Finisher replaces a text of Descriptor.Finished by one for this unit; "" keeps it.
+	Finisher interface {
+		Finished(cfg *unit.Unit, t job.Type, r job.Result) string
+	}
+	// Abandoner gives up a scope.
+	Abandoner interface{ Abandon(h Host) *Error }
+	// Perpetual can be put into the state of a unit that was there before the manager.
+	Perpetual interface{ Perpetual() }
+)
+
+// Transient is a machine that is told of the processes it takes over before it starts (scopes).
+type Transient interface{ SetPIDs(pids []int32) }

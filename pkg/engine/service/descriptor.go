@@ -1,0 +1,33 @@
+package service
+
+import (
+	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/job"
+	"github.com/muster-init/muster/pkg/unit"
+)
+
+// Descriptor describes the unit type.
+func Descriptor() machine.Descriptor {
+	return machine.Descriptor{
+		Type:         unit.TypeService,
+		New:          func() machine.Machine { return New() },
+		CanTransient: true,
+		CanFail:      true,
+		CanStart:     true,
+		CanStop:      true,
+		Starting:     "Starting %s...",
+		Stopping:     "Stopping %s...",
+		Finished: map[job.Type]map[job.Result]string{
+			job.Start: {job.Done: "Started %s.", job.Failed: "Failed to start %s."},
+			job.Stop:  {job.Done: "Stopped %s.", job.Failed: "Stopped (with error) %s."},
+		},
+	}
+}
+
+// Finished is the message of a job that ended; a oneshot service that is through was not just started.
+func (m *Machine) Finished(cfg *unit.Unit, t job.Type, r job.Result) string {
+	if t == job.Start && r == job.Done && typeOf(cfg.GetService()) == typeOneshot {
+		return "Finished %s."
+	}
+	return ""
+}

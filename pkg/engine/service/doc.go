@@ -1,0 +1,2 @@
+// Package service is the state machine of service units (systemd.service(5)).
+package service

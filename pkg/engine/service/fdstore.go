@@ -1,0 +1,207 @@
+package service
+
+import (
+	"strconv"
+
+	"github.com/muster-init/muster/pkg/engine/control"
+	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/unit"
+)
+
+// storedName is what descriptors are called that come without FDNAME=.
+const storedName = "stored"
+
+func closeAll(h machine.Host, fds []machine.Handle) {
+	for _, fd := range fds {
+		h.Emit(machine.CloseHandle{Handle: fd})
+	}
+}
+
+// validFDName is the rule of sd_listen_fds_with_names(3): 1 to 255 printable ASCII characters, no colon.
+func validFDName(name string) bool {
+	if name == "" || len(name) > 255 {
+		return false
+	}
+	for i := 0; i < len(name); i++ {
+		if c := name[i]; c < ' ' || c >= 127 || c == ':' {
+			return false
+		}
+	}
+	return true
+}
+
+// store is FDSTORE=1.
+func (m *Machine) store(h machine.Host, fds []machine.Handle, name string, poll bool) {
+	if name != "" && !validFDName(name) {
+		h.Log(control.LogWarning, "", "Passed FDNAME= name is invalid, ignoring.")
+		name = ""
+	}
+	if name == "" {
+		name = storedName
+	}
+	limit := h.Unit().GetService().FileDescriptorStoreMax
+	for i, fd := range fds {
+		if m.stored(fd) {
+			h.Log(control.LogDebug, "", "Suppressing duplicate fd in fd store.")
+			continue
+		}
+		if uint32(len(m.s.Store)) >= limit {
+			h.Log(control.LogWarning, "", "Hit fd store limit, closing "+strconv.Itoa(len(fds)-i)+" fds.")
+			closeAll(h, m.unknown(fds[i:]))
+			return
+		}
+		// The newest comes first, as in $LISTEN_FDNAMES.
+		m.s.Store = append([]Stored{{Handle: fd, Name: name, Poll: poll}}, m.s.Store...)
+		if poll {
+			h.Emit(machine.PollHandle{Handle: fd})
+		}
+		h.Log(control.LogDebug, "", "Added fd to fd store ("+name+").")
+		h.PropertiesChanged()
+	}
+}
+
+func (m *Machine) stored(fd machine.Handle) bool {
+	for _, s := range m.s.Store {
+		if s.Handle == fd {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Machine) unknown(fds []machine.Handle) []machine.Handle {
+	var out []machine.Handle
+	for _, fd := range fds {
+		if !m.stored(fd) {
+			out = append(out, fd)
+		}
+	}
+	return out
+}
+
+// unstore is FDSTOREREMOVE=1.
+func (m *Machine) unstore(h machine.Host, name string) {
+	if !validFDName(name) {
+		h.Log(control.LogWarning, "", "FDSTOREREMOVE=1 requires a valid FDNAME=, ignoring.")
+		return
+	}
+	m.removeStored(h, func(s Stored) bool { return s.Name == name })
+}
+
+// handleHangup: the other end of a stored descriptor is gone.
+func (m *Machine) handleHangup(h machine.Host, fd machine.Handle) {
+	m.removeStored(h, func(s Stored) bool { return s.Handle == fd })
+}
+
+// releaseStore drops the whole fd store.
+func (m *Machine) releaseStore(h machine.Host) {
+	m.removeStored(h, func(Stored) bool { return true })
+}
+
+func (m *Machine) removeStored(h machine.Host, drop func(Stored) bool) {
+	var kept []Stored
+	for _, s := range m.s.Store {
+		if drop(s) {
+			h.Emit(machine.CloseHandle{Handle: s.Handle})
+		} else {
+			kept = append(kept, s)
+		}
+	}
+	if len(kept) == len(m.s.Store) {
+		return
+	}
+	m.s.Store = kept
+	h.PropertiesChanged()
+	if len(kept) == 0 && m.s.Sub == DeadResourcesPinned {
+		m.setState(h, Dead)
+	}
+}
+
+// Release drops the fd store of a service that is down for good, unless it is to be kept.
+func (m *Machine) Release(h machine.Host) {
+	switch m.s.Sub {
+	case Dead, Failed, DeadResourcesPinned:
+		if h.Unit().GetService().FileDescriptorStorePreserve != "yes" {
+			m.releaseStore(h)
+		}
+	}
+}
+
+// CanClean lists what CleanUnit could remove.
+func (m *Machine) CanClean(cfg *unit.Unit) []string {
+	kinds := directoryKinds(cfg)
+	if svc := cfg.GetService(); svc.FileDescriptorStorePreserve == "yes" && svc.FileDescriptorStoreMax > 0 {
+		kinds = append(kinds, "fdstore")
+	}
+	return kinds
+}
+
+func directoryKinds(cfg *unit.Unit) []string {
+	e := cfg.GetExec()
+	var kinds []string
+	for _, d := range []struct {
+		kind string
+		dir  unit.Directory
+	}{
+		{"configuration", e.ConfigurationDirectory}, {"state", e.StateDirectory}, {"cache", e.CacheDirectory},
+		{"logs", e.LogsDirectory}, {"runtime", e.RuntimeDirectory},
+	} {
+		if len(d.dir.Items) > 0 {
+			kinds = append(kinds, d.kind)
+		}
+	}
+	return kinds
+}
+
+// Clean begins to remove directories of a dead service, and drops its fd store. v255: service_clean
+func (m *Machine) Clean(h machine.Host, mask []string) *machine.Error {
+	if m.s.Pending != nil || m.s.Sub != Dead && m.s.Sub != DeadResourcesPinned {
+		return &machine.Error{Name: errUnitBusy, Message: "Unit is not inactive or has pending job."}
+	}
+	wanted := func(kind string) bool {
+		for _, k := range mask {
+			if k == kind || k == "all" {
+				return true
+			}
+		}
+		return false
+	}
+	var kinds []string
+	for _, k := range directoryKinds(h.Unit()) {
+		if wanted(k) {
+			kinds = append(kinds, k)
+		}
+	}
+	cleanStore := wanted("fdstore") && len(m.s.Store) > 0
+	if len(kinds) == 0 && !cleanStore {
+		return &machine.Error{Name: errNothingToClean, Message: "No matching resources found."}
+	}
+	if cleanStore {
+		m.releaseStore(h)
+	}
+	if len(kinds) == 0 {
+		return nil
+	}
+	m.s.CleanResult = ""
+	m.setState(h, Cleaning)
+	m.s.Timer.Arm(h.Now().Monotonic)
+	m.askSlowly(h, &Pending{Kind: askClean, Kinds: kinds})
+	return nil
+}
+
+// D-Bus errors of CleanUnit.
+const (
+	errUnitBusy       = "org.freedesktop.systemd1.UnitBusy"
+	errNothingToClean = "org.freedesktop.systemd1.NothingToClean"
+)
+
+func (m *Machine) cleaned(h machine.Host, message string) {
+	if m.s.Sub != Cleaning {
+		return
+	}
+	if message != "" && m.s.CleanResult == "" {
+		h.Log(control.LogWarning, "", "Cleaning failed: "+message)
+		m.s.CleanResult = ResultExitCode
+	}
+	m.enterDead(h, ResultSuccess, false)
+}
