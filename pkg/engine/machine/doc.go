@@ -3,8 +3,9 @@
 // What happened comes in as an Event, what to do goes out as an Effect; both are plain data that can be written to a
 // log and played again. Three kinds of effects exist:
 //
-//   - Queries (Spawn, Kill with a token, TestConditions, ReadPIDFile, GuessMainPID) are answered by exactly one event that carries the same
-//     token. The shell answers Spawn and Kill before it delivers any other event; the slow ones may be answered later.
+//   - Queries (Spawn, Kill with a token, CheckCgroup, CheckPID, TestConditions, ReadPIDFile, GuessMainPID, AttachPIDs, RemoveDirectories with a
+//     token; see WithToken) are answered by exactly one event that carries the same
+//     token. The shell answers Spawn, Kill, CheckCgroup, CheckPID and GuessMainPID before it delivers any other event; the slow ones may be answered later.
 //   - Commands (RealizeCgroup, RemoveDirectories, CloseHandle, …) are carried out in order; a failure is logged by the shell.
 //   - Announcements (UnitChanged, JobNew, JobRemoved, Log, …) feed the bus, the log and the console.
 //

@@ -146,6 +146,10 @@ type (
 	}
 	// Abandoner gives up a scope.
 	Abandoner interface{ Abandon(h Host) *Error }
+	// ClockWatcher wants ClockChanged (timers).
+	ClockWatcher interface{ WatchesClock() }
+	// Listener has descriptors that the units it triggers get.
+	Listener interface{ ListenFDs(cfg *unit.Unit) []FD }
 	// Perpetual can be put into the state of a unit that was there before the manager.
 	Perpetual interface{ Perpetual() }
 )
