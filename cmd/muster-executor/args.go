@@ -1,0 +1,5 @@
+package main
+
+import "os"
+
+func arguments() []string { return os.Args }

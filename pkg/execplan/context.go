@@ -1,0 +1,75 @@
+package execplan
+
+import (
+	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/unit/value"
+)
+
+// Phases with rules of their own. The strings are those of machine.Phase.
+const (
+	phaseCondition = "ExecCondition"
+	phaseStartPre  = "ExecStartPre"
+	phaseStart     = "ExecStart"
+)
+
+// DefaultPath is PATH where the manager has none.
+const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+
+// Defaults of DefaultLimitNOFILE= and DefaultLimitMEMLOCK=, which hold even
+// when the manager itself runs with others (systemd-system.conf(5)).
+const (
+	defaultNOFILESoft = 1024
+	defaultNOFILEHard = 524288
+	defaultMEMLOCK    = 8 << 20
+)
+
+// FD is a descriptor of the manager to pass to the program.
+type FD struct {
+	Number int32
+	Name   string
+	Stored bool // from the fd store, not a socket
+}
+
+// Context is what is known at one start besides the unit's configuration.
+type Context struct {
+	Phase   string // ExecStart, ExecStopPost, …
+	Command value.Command
+	Control bool // a control process, not the main one
+
+	Env        []string // assignments for this start: MAINPID=, SERVICE_RESULT=, …
+	ManagerEnv []string // what every unit gets
+	OwnEnv     []string // of the manager's process, for PassEnvironment=
+
+	InvocationID [16]byte // zero: none
+	NotifySocket string
+	WatchdogUSec uint64 // 0: none
+	MainPID      int32  // 0: unknown
+	ManagerPID   int32
+
+	FDs      []FD
+	IdleFD   int32 // 0: none; Type=idle waits until it is readable, IdleUSec at most
+	IdleUSec uint64
+	StatusFD int32 // always None; spawn fills it in
+
+	UserMode bool   // a --user manager
+	UID      uint32 // the manager's own
+	Prefixes plan.Prefixes
+
+	Journal       bool   // journald can be connected to
+	JournalSocket string // "" is /run/systemd/journal/stdout
+	LogFD         int32  // 0: none; takes the output for the journal when there is none
+	DefaultOutput string // DefaultStandardOutput=, "" is journal
+	DefaultError  string // DefaultStandardError=, "" is inherit
+
+	CgroupDir     string // of the unit, absolute, "" if there is none
+	Console       string // "" is /dev/console
+	ConsoleTerm   string // TERM for it, "" is vt220
+	Architecture  string // as in SystemCallArchitectures=, "" is the build's
+	Credentials   string // CREDENTIALS_DIRECTORY=, "" none
+	PrivateTmpDir [2]string
+}
+
+// SystemPrefixes are where a system manager makes directories.
+var SystemPrefixes = plan.Prefixes{"/run", "/var/lib", "/var/cache", "/var/log", "/etc"}
+
+const journalSocket = "/run/systemd/journal/stdout"

@@ -1,0 +1,127 @@
+package execplan
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/muster-init/muster/pkg/execplan/plan"
+)
+
+func rootIdentity() *plan.Identity {
+	return &plan.Identity{Name: "root", Home: "/root", Shell: "/bin/sh", HasUID: true}
+}
+
+// identity decides who the program runs as. Only root is known without a
+// look-up: even a numeric User= needs its entry for the group and the home
+// directory.
+func (b *builder) identity() error {
+	e, p := b.e, b.p
+	if e.PAMName != "" {
+		return unsupported("PAMName")
+	}
+	p.User, p.Group, p.SupplementaryGroups, p.DynamicUser = e.User, e.Group, e.SupplementaryGroups, e.DynamicUser
+	p.ChangeUser = b.setuid && (p.User != "" || p.Group != "" || len(p.SupplementaryGroups) > 0 || p.DynamicUser)
+	p.SetLogin = e.SetLoginEnvironment.Or(p.User != "" || p.DynamicUser || b.ctx.UserMode)
+	if b.ctx.UserMode && p.User == "" && p.Group == "" && p.SetLogin {
+		// The manager's environment has its own user's variables.
+		_, ok := plan.LookupEnv(b.ctx.ManagerEnv, "USER")
+		p.SetLogin = !ok
+	}
+	if p.DynamicUser {
+		if b.ctx.UserMode {
+			return fmt.Errorf("DynamicUser=: not available in a user manager")
+		}
+		if p.User == "" {
+			p.User = dynamicName(b.u.Name)
+		}
+		if p.Group == "" {
+			p.Group = p.User
+		}
+	}
+	if !p.ChangeUser && !p.SetLogin && p.User == "" {
+		return nil
+	}
+	if b.rootOnly() {
+		p.Identity = rootIdentity()
+		if p.User == "" {
+			p.Identity.HasUID = b.ctx.UID == 0
+		}
+		if g, err := strconv.ParseUint(p.Group, 10, 32); err == nil {
+			p.Identity.GID = uint32(g)
+		}
+		return nil
+	}
+	switch {
+	case p.DynamicUser:
+		b.tier2("DynamicUser")
+	case p.User != "":
+		b.tier2("User")
+	case p.Group != "":
+		b.tier2("Group")
+	case len(p.SupplementaryGroups) > 0:
+		b.tier2("SupplementaryGroups")
+	default:
+		b.tier2("SetLoginEnvironment")
+	}
+	return nil
+}
+
+// rootOnly: nothing but root and groups given as numbers is asked for.
+func (b *builder) rootOnly() bool {
+	p := b.p
+	if p.DynamicUser || len(p.SupplementaryGroups) > 0 || (p.User != "" && p.User != "root" && p.User != "0") {
+		return false
+	}
+	if p.User == "" && b.ctx.UID != 0 {
+		return false
+	}
+	return p.Group == "" || p.Group == "root" || strings.Trim(p.Group, "0123456789") == ""
+}
+
+// dynamicName is the user name of a DynamicUser= service: its prefix if that
+// can be a user name, else _du and a hash of it (systemd.exec(5), DynamicUser=).
+func dynamicName(unitName string) string {
+	name, _, _ := strings.Cut(strings.TrimSuffix(unitName, ".service"), "@")
+	if userNameIsValid(name) {
+		return name
+	}
+	return "_du" + fmt.Sprintf("%016x", hash64(name))
+}
+
+const userNameMax = 31
+
+func userNameIsValid(s string) bool {
+	if s == "" || len(s) > userNameMax || strings.IndexByte("0123456789-", s[0]) >= 0 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// hash64 is FNV-1a: stable over builds and machines.
+func hash64(s string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := 0; i < len(s); i++ {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	return h
+}
+
+// capabilities are left alone for privileged commands.
+func (b *builder) capabilities() error {
+	b.p.Bounding = ^uint64(0)
+	if b.privileged {
+		return nil
+	}
+	b.p.Bounding = b.e.CapabilityBoundingSet
+	b.p.Ambient = b.e.AmbientCapabilities
+	b.p.SecureBits = uint32(b.e.SecureBits)
+	b.p.NoNewPrivs = b.e.NoNewPrivileges || b.e.DynamicUser
+	return nil
+}

@@ -1,0 +1,90 @@
+package execplan
+
+import (
+	"fmt"
+
+	"github.com/muster-init/muster/pkg/unit"
+)
+
+func unsupported(setting string) error {
+	return fmt.Errorf("%s=: %w", setting, ErrUnsupported)
+}
+
+// missing lists the directives of systemd.exec(5) that have no implementation
+// here, with what tells that a unit asks for one.
+var missing = []struct {
+	name string
+	set  func(e *unit.Exec, s *unit.Sandbox) bool
+}{
+	{"PAMName", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.PAMName != "" }},
+	{"RootImage", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.RootImage != "" }},
+	{"RootHash", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.RootHash) > 0 || s.RootHashPath != "" }},
+	{"RootHashSignature", func(_ *unit.Exec, s *unit.Sandbox) bool {
+		return len(s.RootHashSignature) > 0 || s.RootHashSignaturePath != ""
+	}},
+	{"RootVerity", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.RootVerity != "" }},
+	{"RootMStack", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.RootMStack != "" }},
+	{"RootEphemeral", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.RootEphemeral }},
+	{"MountImages", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.MountImages) > 0 }},
+	{"ExtensionImages", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.ExtensionImages) > 0 }},
+	{"ExtensionDirectories", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.ExtensionDirectories) > 0 }},
+	{"PrivatePIDs", func(_ *unit.Exec, s *unit.Sandbox) bool { return isOn(s.PrivatePIDs) }},
+	{"PrivateBPF", func(_ *unit.Exec, s *unit.Sandbox) bool { return isOn(s.PrivateBPF) }},
+	{"BPFDelegateCommands", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegateCommands != "" }},
+	{"BPFDelegateMaps", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegateMaps != "" }},
+	{"BPFDelegatePrograms", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegatePrograms != "" }},
+	{"BPFDelegateAttachments", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegateAttachments != "" }},
+	{"UserNamespacePath", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.UserNamespacePath != "" }},
+	{"DelegateNamespaces", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.DelegateNamespaces != ^uint64(0) }},
+	{"RestrictFileSystems", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.RestrictFileSystems.Set }},
+	{"SystemCallLog", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.SystemCallLog.Set }},
+	{"SELinuxContext", func(_ *unit.Exec, s *unit.Sandbox) bool { return required(s.SELinuxContext) }},
+	{"AppArmorProfile", func(_ *unit.Exec, s *unit.Sandbox) bool { return required(s.AppArmorProfile) }},
+	{"SmackProcessLabel", func(_ *unit.Exec, s *unit.Sandbox) bool { return required(s.SmackProcessLabel) }},
+	{"LoadCredential", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.LoadCredential) > 0 }},
+	{"LoadCredentialEncrypted", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.LoadCredentialEncrypted) > 0 }},
+	{"SetCredential", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.SetCredential) > 0 }},
+	{"SetCredentialEncrypted", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.SetCredentialEncrypted) > 0 }},
+	{"ImportCredential", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.ImportCredential) > 0 }},
+	{"MemoryKSM", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.MemoryKSM != unit.Unset }},
+	{"MemoryTHP", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.MemoryTHP != "" && s.MemoryTHP != "inherit" }},
+	{"RuntimeDirectoryQuota", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.RuntimeDirectory.Quota.Set }},
+	{"StateDirectoryQuota", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.StateDirectory.Quota.Set }},
+	{"CacheDirectoryQuota", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.CacheDirectory.Quota.Set }},
+	{"LogsDirectoryQuota", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.LogsDirectory.Quota.Set }},
+}
+
+func isOn(s string) bool { return s != "" && s != "no" }
+
+// required labels have no "-" in front; the optional ones are only applied
+// where the security module is enabled, which nothing here does.
+func required(l unit.Label) bool { return l.Label != "" && !l.IgnoreFailure }
+
+// Implemented says whether the exec directive name has an effect. For names
+// of other sections it knows nothing and says true.
+func Implemented(name string) bool {
+	for _, m := range missing {
+		if m.name == name {
+			return false
+		}
+	}
+	return true
+}
+
+// Missing lists the directives that make Build fail.
+func Missing() []string {
+	names := make([]string, len(missing))
+	for i, m := range missing {
+		names[i] = m.name
+	}
+	return names
+}
+
+func (b *builder) checkImplemented() error {
+	for _, m := range missing {
+		if m.set(b.e, b.s) {
+			return unsupported(m.name)
+		}
+	}
+	return nil
+}

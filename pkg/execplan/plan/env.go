@@ -1,0 +1,126 @@
+package plan
+
+import "strings"
+
+// MergeEnv puts layers of NAME=value assignments over each other: a name keeps
+// the place of its first and the value of its last assignment.
+func MergeEnv(layers ...[]string) []string {
+	n := 0
+	for _, l := range layers {
+		n += len(l)
+	}
+	out := make([]string, 0, n)
+	at := make(map[string]int, n)
+	for _, l := range layers {
+		for _, s := range l {
+			name, _, ok := strings.Cut(s, "=")
+			if !ok || name == "" {
+				continue
+			}
+			if i, ok := at[name]; ok {
+				out[i] = s
+				continue
+			}
+			at[name] = len(out)
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// UnsetEnv takes away what list names: NAME, or NAME=value for that value only.
+func UnsetEnv(env, list []string) []string {
+	if len(list) == 0 {
+		return env
+	}
+	kept := env[:0:0]
+next:
+	for _, s := range env {
+		name, _, _ := strings.Cut(s, "=")
+		for _, u := range list {
+			if u == s || u == name {
+				continue next
+			}
+		}
+		kept = append(kept, s)
+	}
+	return kept
+}
+
+// LookupEnv finds the value of a name.
+func LookupEnv(env []string, name string) (string, bool) {
+	for i := len(env) - 1; i >= 0; i-- {
+		if v, ok := strings.CutPrefix(env[i], name); ok && strings.HasPrefix(v, "=") {
+			return v[1:], true
+		}
+	}
+	return "", false
+}
+
+// CompleteEnv makes Env final: over it come the variables of the user, SetEnv
+// and what was read from EnvFiles, and UnsetEnv goes away. Variables whose
+// value is only known in the child give way to explicit ones of the same name.
+func (p *Plan) CompleteEnv(user, files []string) {
+	over := MergeEnv(p.SetEnv, files)
+	p.Env = UnsetEnv(MergeEnv(p.Env, user, over), p.UnsetEnv)
+	stays := func(name string) bool {
+		if _, set := LookupEnv(over, name); set {
+			return false
+		}
+		for _, u := range p.UnsetEnv {
+			if u == name {
+				return false
+			}
+		}
+		return true
+	}
+	kept := p.PidVars[:0:0]
+	for _, name := range p.PidVars {
+		if stays(name) {
+			kept = append(kept, name)
+		}
+	}
+	p.PidVars = kept
+	p.JournalStream = p.JournalStream && stays("JOURNAL_STREAM")
+	p.SetEnv, p.EnvFiles, p.UnsetEnv = nil, nil, nil
+}
+
+// LoginEnv are HOME, USER, LOGNAME and SHELL of a user. A home directory or a
+// shell that says there is none is left out.
+func LoginEnv(id *Identity) []string {
+	if id == nil || !id.HasUID {
+		return nil
+	}
+	var env []string
+	switch id.Home {
+	case "", "/", "/nonexistent", "/dev/null":
+	default:
+		env = append(env, "HOME="+id.Home)
+	}
+	if id.Name != "" {
+		env = append(env, "LOGNAME="+id.Name, "USER="+id.Name)
+	}
+	switch id.Shell {
+	case "", "/bin/false", "/usr/bin/false", "/bin/true", "/usr/bin/true",
+		"/sbin/nologin", "/usr/sbin/nologin", "/bin/nologin", "/usr/bin/nologin":
+	default:
+		env = append(env, "SHELL="+id.Shell)
+	}
+	return env
+}
+
+// DirectoryPath is where the program finds a directory of a kind. With
+// DynamicUser= the state, cache and log directories live below private/, out
+// of reach of whoever gets the same uid later.
+func (p *Plan) DirectoryPath(kind DirectoryKind, path string) string {
+	prefix := p.Prefixes[kind]
+	if p.PrivateDirectory(kind) {
+		prefix += "/private"
+	}
+	return prefix + "/" + path
+}
+
+// PrivateDirectory says whether directories of a kind are below private/.
+func (p *Plan) PrivateDirectory(kind DirectoryKind) bool {
+	return p.DynamicUser && (kind == DirState || kind == DirCache || kind == DirLogs)
+}

@@ -1,0 +1,58 @@
+package plan
+
+// Sandbox is what confines the process beyond its credentials. It exists only
+// when a mount, network, IPC, UTS or user namespace is needed.
+type Sandbox struct {
+	ReadWritePaths    []PathRule
+	ReadOnlyPaths     []PathRule
+	InaccessiblePaths []PathRule
+	ExecPaths         []PathRule
+	NoExecPaths       []PathRule
+	Binds             []Bind
+	Tmpfs             []Tmpfs
+
+	MountNamespace   bool
+	MountPropagation uint64 // MS_SHARED, MS_SLAVE, MS_PRIVATE at the end
+	PrivateTmp       string // no, yes, disconnected
+	PrivateDevices   bool
+	PrivateNetwork   bool
+	PrivateIPC       bool
+	PrivateUsers     string // no, self, identity, full
+	NetworkPath      string
+	IPCPath          string
+
+	ProtectSystem         string // no, yes, full, strict
+	ProtectHome           string // no, yes, read-only, tmpfs
+	ProtectControlGroups  string // no, yes
+	ProtectHostname       string // no, yes, private
+	Hostname              string
+	ProtectProc           string
+	ProcSubset            string
+	ProtectKernelTunables bool
+	ProtectKernelModules  bool
+	ProtectKernelLogs     bool
+	MountAPIVFS           bool
+	BindLogSockets        bool
+	TmpDirs               [2]string // what is mounted at /tmp and /var/tmp for PrivateTmp=yes
+}
+
+// PathRule is a path of ReadWritePaths= and its like.
+type PathRule struct {
+	Path          string
+	IgnoreMissing bool // "-"
+	RootPrefixed  bool // "+": below RootDirectory=
+}
+
+// Bind is one BindPaths= or BindReadOnlyPaths=.
+type Bind struct {
+	Source, Destination string
+	ReadOnly            bool
+	IgnoreMissing       bool
+	Recursive           bool
+}
+
+// Tmpfs is one TemporaryFileSystem=.
+type Tmpfs struct {
+	Path    string
+	Options string
+}

@@ -1,0 +1,181 @@
+package sandbox_test
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/execplan"
+	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/sandbox"
+	"github.com/muster-init/muster/pkg/spawn"
+	"github.com/muster-init/muster/pkg/unit"
+	"github.com/muster-init/muster/pkg/unit/value"
+)
+
+// The test binary is its own executor: started under a name in parentheses it
+// carries out the plan it is given.
+func init() {
+	if len(os.Args) == 2 && strings.HasPrefix(os.Args[0], "(") {
+		runtime.LockOSThread()
+		fd, err := strconv.Atoi(os.Args[1])
+		if err != nil {
+			os.Exit(64)
+		}
+		unix.Exit(int(sandbox.Main(fd)))
+	}
+}
+
+// start is one test start: a unit, its context, and what became of it.
+type start struct {
+	t    *testing.T
+	dir  string
+	unit *unit.Unit
+	exec *unit.Exec
+	ctx  execplan.Context
+
+	out     string // where the program's standard output goes
+	plan    *plan.Plan
+	status  unix.WaitStatus
+	failure *plan.Failure
+}
+
+var image = -1
+
+// newStart prepares a start of /bin/sh with script.
+func newStart(t *testing.T, script string, args ...string) *start {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("this test changes users, limits and mounts: it needs root")
+	}
+	if image < 0 {
+		var err error
+		if image, err = spawn.Image("/proc/self/exe"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &start{t: t, dir: t.TempDir(), unit: unit.New("probe.service", nil)}
+	e := *s.unit.GetExec()
+	s.exec = &e
+	s.unit.Exec = s.exec
+	svc := *s.unit.GetService()
+	s.unit.Service = &svc
+	for d := s.dir; d != "/"; d = filepath.Dir(d) {
+		if fi, err := os.Stat(d); err == nil && fi.Mode().Perm()&0o5 != 0o5 {
+			if err := os.Chmod(d, fi.Mode().Perm()|0o055); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.out = filepath.Join(s.dir, "out")
+	e.StandardOutput = unit.Stdio{Kind: "file", Arg: s.out}
+	s.ctx = execplan.Context{
+		Phase:      "ExecStart",
+		Command:    value.Command{Path: "/bin/sh", Argv: append([]string{"/bin/sh", "-c", script}, args...), Flags: value.CommandNoEnvExpand},
+		ManagerEnv: []string{"PATH=/usr/bin:/bin:/usr/sbin:/sbin"},
+	}
+	return s
+}
+
+// run starts the unit and waits for its end.
+func (s *start) run() string {
+	s.t.Helper()
+	before := openFDs(s.t)
+	s.launch()
+	if after := openFDs(s.t); after != before {
+		s.t.Errorf("descriptors in the manager: %d before, %d after", before, after)
+	}
+	text, err := os.ReadFile(s.out)
+	if err != nil && !os.IsNotExist(err) {
+		s.t.Fatal(err)
+	}
+	return string(text)
+}
+
+func (s *start) launch() {
+	s.t.Helper()
+	p, err := execplan.Build(s.unit, s.ctx)
+	if err != nil {
+		s.t.Fatalf("Build: %v", err)
+	}
+	s.plan = p
+	spawner, err := spawn.New(image)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	child, err := spawner.Start(p, spawn.Options{})
+	if err != nil {
+		s.t.Fatalf("Start: %v", err)
+	}
+	for {
+		_, err := unix.Wait4(child.Pid, &s.status, 0, nil)
+		if err == nil {
+			break
+		}
+		if err != unix.EINTR {
+			s.t.Fatalf("wait: %v", err)
+		}
+	}
+	child.Close()
+	s.failure = child.Failure()
+}
+
+// ok runs and expects success.
+func (s *start) ok() string {
+	s.t.Helper()
+	out := s.run()
+	if s.failure != nil {
+		s.t.Fatalf("tier %d %v: %v", s.plan.Tier, s.plan.Reasons, s.failure)
+	}
+	if !s.status.Exited() || s.status.ExitStatus() != 0 {
+		s.t.Fatalf("tier %d %v: wait status %#x, output %q", s.plan.Tier, s.plan.Reasons, int(s.status), out)
+	}
+	return out
+}
+
+// fails runs and expects the exit status and a message about setting.
+func (s *start) fails(status uint8, setting string) {
+	s.t.Helper()
+	s.run()
+	if !s.status.Exited() || s.status.ExitStatus() != int(status) {
+		s.t.Errorf("wait status %#x, want exit %d; failure %v", int(s.status), status, s.failure)
+	}
+	if s.failure == nil || s.failure.Status != status || s.failure.Setting != setting {
+		s.t.Errorf("failure %+v, want status %d of %s", s.failure, status, setting)
+	}
+}
+
+func (s *start) tier(want uint8) {
+	s.t.Helper()
+	if s.plan.Tier != want {
+		s.t.Errorf("tier %d (%v), want %d", s.plan.Tier, s.plan.Reasons, want)
+	}
+}
+
+func openFDs(t *testing.T) int {
+	t.Helper()
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(names)
+}
+
+// both runs f in tier 1 and again in tier 2, forced by an optional
+// environment file that is not there.
+func both(t *testing.T, f func(t *testing.T, force func(*start))) {
+	t.Run("ops", func(t *testing.T) {
+		f(t, func(s *start) { t.Cleanup(func() { s.tier(plan.TierOps) }) })
+	})
+	t.Run("executor", func(t *testing.T) {
+		f(t, func(s *start) {
+			s.exec.EnvironmentFiles = append(s.exec.EnvironmentFiles, unit.EnvironmentFile{Path: "/nonexistent/env", Optional: true})
+			t.Cleanup(func() { s.tier(plan.TierExecutor) })
+		})
+	})
+}

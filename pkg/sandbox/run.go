@@ -1,0 +1,159 @@
+package sandbox
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/kernel"
+	"github.com/muster-init/muster/pkg/spawn"
+)
+
+// run is the state of one execution.
+type run struct {
+	p    *plan.Plan
+	host spawn.Host
+	list kernel.OpList
+}
+
+// Step is one thing done before execve.
+type Step struct {
+	Name string
+	// Wanted says whether the plan asks for it; nil means always.
+	Wanted func(p *plan.Plan) bool
+	Run    func(r *run) *plan.Failure
+}
+
+// Steps in the order in which they run.
+func Steps() []Step {
+	return []Step{
+		{"idle", func(p *plan.Plan) bool { return p.IdleFD >= 0 }, ops((*spawn.Ops).Idle)},
+		{"session", nil, ops((*spawn.Ops).Session)},
+		{"identity", nil, resolveIdentity},
+		{"terminal", func(p *plan.Plan) bool { return p.TTY.Path != "" }, terminal},
+		{"streams", nil, ops((*spawn.Ops).Streams)},
+		{"affinity", func(p *plan.Plan) bool { return p.AffinityFromNUMA }, affinityFromNUMA},
+		{"attributes", nil, ops((*spawn.Ops).Attributes)},
+		{"utmp", func(p *plan.Plan) bool { return p.Utmp != nil }, utmp},
+		{"directories", func(p *plan.Plan) bool { return len(p.Directories) > 0 }, directories},
+		{"environment", nil, environment},
+		{"limits", nil, ops((*spawn.Ops).Limits)},
+		{"keyring", nil, ops((*spawn.Ops).Keyring)},
+		{"root", nil, ops((*spawn.Ops).Root)},
+		{"execute", nil, execute},
+	}
+}
+
+// ops makes a step of a stretch of the op list.
+func ops(stretch func(*spawn.Ops)) func(*run) *plan.Failure {
+	return func(r *run) *plan.Failure { return r.ops(stretch) }
+}
+
+func (r *run) ops(stretches ...func(*spawn.Ops)) *plan.Failure {
+	o := spawn.NewOps(&r.list, r.p, r.host)
+	for _, s := range stretches {
+		s(o)
+	}
+	res, err := kernel.RunInPlace(o.List)
+	if err != nil {
+		return &plan.Failure{Status: plan.ExitMemory, Setting: "executor", Message: err.Error()}
+	}
+	if res.Errno != 0 {
+		return o.Failure(res)
+	}
+	return nil
+}
+
+// execute is the last step. It only returns when it fails.
+func execute(r *run) *plan.Failure {
+	if f := r.ops((*spawn.Ops).Descriptors, (*spawn.Ops).Identity, (*spawn.Ops).Exec); f != nil {
+		return f
+	}
+	return &plan.Failure{Status: plan.ExitExec, Setting: r.p.Phase, Message: "no file was executed"}
+}
+
+// Main reads the plan from planFD and carries it out. It returns the status to
+// exit with, and only if a step failed, after the manager was told.
+// The caller has locked the goroutine to its thread.
+func Main(planFD int) uint8 {
+	p, err := readPlan(planFD)
+	if err != nil {
+		return plan.ExitException
+	}
+	host, err := spawn.ThisHost()
+	if err != nil {
+		return report(p, &plan.Failure{Status: plan.ExitException, Setting: "executor", Message: err.Error()})
+	}
+	// The status pipe must close at execve, and survive the placement of the
+	// passed descriptors.
+	const first = 3
+	if err := unix.CloseRange(first, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return report(p, failed(plan.ExitFDs, "file descriptors", "", err))
+	}
+	return report(p, carryOut(&run{p: p, host: host}))
+}
+
+func carryOut(r *run) *plan.Failure {
+	for _, s := range Steps() {
+		if s.Wanted != nil && !s.Wanted(r.p) {
+			continue
+		}
+		if f := s.Run(r); f != nil {
+			return f
+		}
+	}
+	return &plan.Failure{Status: plan.ExitException, Setting: "executor", Message: "nothing was executed"}
+}
+
+func readPlan(fd int) (*plan.Plan, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	if st.Size > plan.MaxEncoded {
+		return nil, plan.ErrCodec
+	}
+	buf := make([]byte, st.Size)
+	for n := 0; n < len(buf); {
+		m, err := unix.Pread(fd, buf[n:], int64(n))
+		if err != nil {
+			return nil, err
+		}
+		if m == 0 {
+			return nil, plan.ErrCodec
+		}
+		n += m
+	}
+	unix.Close(fd)
+	return plan.Decode[plan.Plan](buf)
+}
+
+// report tells the manager and gives the exit status.
+func report(p *plan.Plan, f *plan.Failure) uint8 {
+	if p.StatusFD >= 0 {
+		const room = plan.MaxFailure / 4
+		f.Message, f.Path = cut(f.Message, room), cut(f.Path, room)
+		// The pipe is empty and its reader ours: a failure here leaves the exit
+		// status, which says enough.
+		_, _ = unix.Write(int(p.StatusFD), plan.Encode(f))
+	}
+	return f.Status
+}
+
+func cut(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
+
+// failed makes a Failure of an error.
+func failed(status uint8, setting, path string, err error) *plan.Failure {
+	f := &plan.Failure{Status: status, Setting: setting, Path: path, Message: err.Error()}
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		f.Errno = int32(errno)
+	}
+	return f
+}

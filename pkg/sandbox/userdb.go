@@ -1,0 +1,137 @@
+package sandbox
+
+import (
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// userdbSocket answers for all sources of users and groups
+// (systemd-userdbd.service(8)).
+const userdbSocket = "/run/systemd/userdb/io.systemd.Multiplexer"
+
+// lookupTimeoutMSec bounds each look-up outside the files.
+const lookupTimeoutMSec = 5000
+
+const maxReply = 1 << 20
+
+func userdbUser(name string) (userEntry, bool, error) {
+	reply, err := userdbCall("GetUserRecord", "userName", "uid", name)
+	if err != nil {
+		return userEntry{}, false, err
+	}
+	e := userEntry{name: jsonString(reply, "userName"), home: jsonString(reply, "homeDirectory"), shell: jsonString(reply, "shell")}
+	uid, ok := jsonUint(reply, "uid")
+	gid, ok2 := jsonUint(reply, "gid")
+	e.uid, e.gid = uid, gid
+	if e.shell == "" {
+		e.shell = "/bin/sh"
+	}
+	return e, ok && ok2 && e.name != "", nil
+}
+
+func userdbGroup(name string) (uint32, bool, error) {
+	reply, err := userdbCall("GetGroupRecord", "groupName", "gid", name)
+	if err != nil {
+		return 0, false, err
+	}
+	gid, ok := jsonUint(reply, "gid")
+	return gid, ok, nil
+}
+
+// userdbCall makes one varlink call: JSON text ended by a NUL, both ways.
+func userdbCall(method, byName, byNumber, name string) (string, error) {
+	key, arg := byName, strconv.Quote(name)
+	if _, err := strconv.ParseUint(name, 10, 32); err == nil {
+		key, arg = byNumber, name
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	limit := unix.NsecToTimeval(lookupTimeoutMSec * 1000 * 1000)
+	for _, opt := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
+		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, opt, &limit); err != nil {
+			return "", err
+		}
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: userdbSocket}); err != nil {
+		return "", err
+	}
+	call := `{"method":"io.systemd.UserDatabase.` + method + `","parameters":{"` + key + `":` + arg +
+		`,"service":"io.systemd.Multiplexer"}}` + "\x00"
+	if _, err := unix.Write(fd, []byte(call)); err != nil {
+		return "", err
+	}
+	var reply []byte
+	buf := make([]byte, 4096)
+	for {
+		n, err := unix.Read(fd, buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		reply = append(reply, buf[:n]...)
+		if i := strings.IndexByte(string(reply), 0); i >= 0 {
+			text := string(reply[:i])
+			if strings.Contains(text, `"error"`) {
+				return "", errNoEntry
+			}
+			return text, nil
+		}
+		if n == 0 || len(reply) > maxReply {
+			return "", unix.EPROTO
+		}
+	}
+}
+
+// jsonString finds the first string member of that name. User records hold
+// the names asked for once, at their top level, before any nested section.
+func jsonString(text, name string) string {
+	rest, ok := jsonMember(text, name)
+	if !ok || rest == "" || rest[0] != '"' {
+		return ""
+	}
+	for i := 1; i < len(rest); i++ {
+		switch rest[i] {
+		case '\\':
+			i++
+		case '"':
+			s, err := strconv.Unquote(strings.ReplaceAll(rest[:i+1], `\/`, "/"))
+			if err != nil {
+				return ""
+			}
+			return s
+		}
+	}
+	return ""
+}
+
+func jsonUint(text, name string) (uint32, bool) {
+	rest, ok := jsonMember(text, name)
+	if !ok {
+		return 0, false
+	}
+	end := 0
+	for end < len(rest) && rest[end] >= '0' && rest[end] <= '9' {
+		end++
+	}
+	n, err := strconv.ParseUint(rest[:end], 10, 32)
+	return uint32(n), err == nil
+}
+
+func jsonMember(text, name string) (string, bool) {
+	_, rest, ok := strings.Cut(text, `"`+name+`"`)
+	if !ok {
+		return "", false
+	}
+	rest = strings.TrimLeft(rest, " \t\r\n")
+	if rest == "" || rest[0] != ':' {
+		return "", false
+	}
+	return strings.TrimLeft(rest[1:], " \t\r\n"), true
+}
