@@ -120,3 +120,12 @@ func ResultEnv(result string, main Status) []string {
 	}
 	return env
 }
+
+// LogOOM says that processes were killed for want of memory.
+func LogOOM(h machine.Host, e machine.OOMKill) {
+	if e.Managed {
+		h.Log(LogNotice, "unit-oomd-kill", "systemd-oomd killed "+strconv.FormatUint(e.Count, 10)+" process(es) in this unit.")
+		return
+	}
+	h.Log(LogNotice, "unit-out-of-memory", "A process of this unit has been killed by the OOM killer.")
+}

@@ -1,19 +1,13 @@
 package service
 
 import (
-	"strconv"
-
 	"github.com/muster-init/muster/pkg/engine/control"
 	"github.com/muster-init/muster/pkg/engine/machine"
 )
 
 // oomKilled acts by OOMPolicy=. v255: service_notify_cgroup_oom_event
 func (m *Machine) oomKilled(h machine.Host, e machine.OOMKill) {
-	if e.Managed {
-		h.Log(control.LogNotice, "unit-oomd-kill", "systemd-oomd killed "+strconv.FormatUint(e.Count, 10)+" process(es) in this unit.")
-	} else {
-		h.Log(control.LogNotice, "unit-out-of-memory", "A process of this unit has been killed by the OOM killer.")
-	}
+	control.LogOOM(h, e)
 	policy := h.Unit().GetService().OOMPolicy
 	if policy != "stop" && policy != "kill" {
 		return

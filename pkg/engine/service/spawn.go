@@ -118,7 +118,7 @@ func (m *Machine) environment(h machine.Host, p *Pending) []string {
 
 // answered gives the query that ev answers and closes it; nil if ev is no answer to an open query.
 func (m *Machine) answered(ev machine.Event) *Pending {
-	token := tokenOf(ev)
+	token := machine.AnswerToken(ev)
 	if token == 0 {
 		return nil
 	}
@@ -131,28 +131,6 @@ func (m *Machine) answered(ev machine.Event) *Pending {
 		return p
 	}
 	return nil
-}
-
-func tokenOf(ev machine.Event) machine.Token {
-	switch e := ev.(type) {
-	case machine.Spawned:
-		return e.Token
-	case machine.SpawnFailed:
-		return e.Token
-	case machine.Killed:
-		return e.Token
-	case machine.CgroupChecked:
-		return e.Token
-	case machine.PIDChecked:
-		return e.Token
-	case machine.PIDFileRead:
-		return e.Token
-	case machine.MainPIDGuessed:
-		return e.Token
-	case machine.DirectoriesRemoved:
-		return e.Token
-	}
-	return 0
 }
 
 func (m *Machine) answer(h machine.Host, p *Pending, ev machine.Event) {

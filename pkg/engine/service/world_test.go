@@ -77,10 +77,11 @@ func (w *world) Unit() *unit.Unit { return w.cfg }
 
 func (w *world) Query(e machine.Effect) machine.Token {
 	w.token++
-	v := reflect.New(reflect.TypeOf(e)).Elem()
-	v.Set(reflect.ValueOf(e))
-	v.FieldByName("Token").Set(reflect.ValueOf(w.token))
-	w.questions = append(w.questions, v.Interface().(machine.Effect))
+	q, ok := machine.WithToken(e, w.token)
+	if !ok {
+		w.t.Fatalf("%T is no query", e)
+	}
+	w.questions = append(w.questions, q)
 	return w.token
 }
 
