@@ -151,8 +151,8 @@ func (r SocketBindRule) String() string {
 		parts = append(parts, strconv.Itoa(int(r.PortMin)))
 	case r.Ports > 1:
 		parts = append(parts, strconv.Itoa(int(r.PortMin))+"-"+strconv.FormatUint(uint64(r.PortMin)+uint64(r.Ports)-1, 10))
-	case len(parts) == 0:
-		return "any"
+	default:
+		parts = append(parts, "any")
 	}
 	return strings.Join(parts, ":")
 }

@@ -74,8 +74,9 @@ type Command struct {
 	Flags CommandFlags `json:"flags,omitempty"`
 }
 
-// CommandError is an error in a command line. Fatal is false where the command
-// carries "-", so that the unit can do without it.
+// CommandError is an error in a command line. Fatal means that the unit cannot
+// be started. It is false where the command carries "-", and where not even the
+// first word could be cut off.
 type CommandError struct {
 	Fatal bool
 	Err   error
@@ -109,7 +110,8 @@ func ParseCommand(line string, expand Expander) ([]Command, error) {
 	for {
 		c, ok, err := p.next()
 		if err != nil {
-			ce := &CommandError{Fatal: c.Flags&CommandIgnoreFailure == 0, Err: err}
+			fatal := c.Flags&CommandIgnoreFailure == 0 && p.first != ""
+			ce := &CommandError{Fatal: fatal, Err: err}
 			return commands, errors.Join(append(p.warnings, ce)...)
 		}
 		if !ok {
@@ -122,6 +124,7 @@ func ParseCommand(line string, expand Expander) ([]Command, error) {
 type commandParser struct {
 	words    WordReader
 	expand   Expander
+	first    string // the first word of the command being read
 	warnings []error
 }
 
@@ -135,10 +138,19 @@ func (p *commandParser) word() (string, bool, error) {
 
 func (p *commandParser) next() (Command, bool, error) {
 	var c Command
+	p.first = ""
+	for {
+		rest, ok := cutLoneToken(p.words.Rest, ";")
+		if !ok {
+			break
+		}
+		p.words.Rest = rest
+	}
 	first, ok, err := p.word()
 	if !ok || err != nil {
 		return c, false, err
 	}
+	p.first = first
 	var prefixLength int
 	c.Flags, prefixLength = parseCommandPrefix(first)
 	path := first[prefixLength:]
@@ -162,7 +174,7 @@ func (p *commandParser) next() (Command, bool, error) {
 	if err = p.arguments(&c); err != nil {
 		return c, false, err
 	}
-	if len(c.Argv) == 0 || c.Argv[0] == "" {
+	if len(c.Argv) == 0 {
 		return c, false, invalidf("command line", first, "empty zeroth argument")
 	}
 	return c, true, nil

@@ -2,6 +2,7 @@ package value
 
 import (
 	"errors"
+	"fmt"
 	"math/bits"
 	"strconv"
 	"strings"
@@ -14,25 +15,31 @@ const indexMax = 8192
 // is never 0.
 type IndexSet []uint64
 
+// errReversed marks a range that ends before it starts.
+var errReversed = fmt.Errorf("ends before it starts: %w", ErrInvalid)
+
 // ParseIndexSet reads numbers and ranges divided by commas or white space:
-// "0-3,5 7". Items that are wrong, a range the wrong way round among them, are
-// left out and told of by err.
+// "0-3,5 7". A range the wrong way round is left out and told of by err, and the
+// set is not nil; anything else that is wrong spoils the list and the set is nil.
 func ParseIndexSet(s string) (IndexSet, error) {
-	var set IndexSet
+	set := IndexSet{}
 	var errs []error
 	r := WordReader{Rest: s, Separators: whitespace + ",", Flags: WordUnquote}
 	for {
 		word, ok, err := r.Next()
 		if err != nil {
-			return set, errors.Join(append(errs, err)...)
+			return nil, err
 		}
 		if !ok {
 			return set, errors.Join(errs...)
 		}
 		from, to, err := ParseIndexRange(word)
-		if err != nil {
+		if errors.Is(err, errReversed) {
 			errs = append(errs, err)
 			continue
+		}
+		if err != nil {
+			return nil, err
 		}
 		for i := from; i <= to; i++ {
 			set.Add(i)
@@ -55,7 +62,7 @@ func ParseIndexRange(s string) (from, to int, err error) {
 		return 0, 0, invalid("index", s)
 	}
 	if a > b {
-		return 0, 0, invalidf("index range", s, "ends before it starts")
+		return 0, 0, newError("index range", s, "ends before it starts", errReversed)
 	}
 	if b >= indexMax {
 		return 0, 0, outOfRange("index", s)

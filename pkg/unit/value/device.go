@@ -73,11 +73,9 @@ func ParseDeviceRule(s string, expand Expander) (DeviceRule, error) {
 		if device, err = ParsePath(device, PathAbsolute); err != nil {
 			return DeviceRule{}, err
 		}
-		if !strings.HasPrefix(device, "/dev/") && !strings.HasPrefix(device, "/run/systemd/inaccessible/") {
+		if device != "/dev" && !strings.HasPrefix(device, "/dev/") && !strings.HasPrefix(device, "/run/systemd/inaccessible/") {
 			return DeviceRule{}, invalidf("device", device, "not a device node path")
 		}
-	} else if strings.HasSuffix(device, "-") && strings.Count(device, "-") == 1 {
-		return DeviceRule{}, invalid("device", device)
 	}
 	access, err := parseDeviceAccess(strings.Trim(rest, whitespace))
 	if err != nil {
@@ -124,7 +122,7 @@ type DeviceLatency struct {
 	TargetUSec USec   `json:"target_usec"`
 }
 
-// cutDevice reads the absolute path of a node or file, and what follows it.
+// cutDevice reads the path of a node or file, and what follows it.
 func cutDevice(s string, expand Expander) (path, rest string, err error) {
 	path, rest, ok, err := ExtractWord(s, whitespace, WordUnquote)
 	if err != nil {
@@ -136,7 +134,7 @@ func cutDevice(s string, expand Expander) (path, rest string, err error) {
 	if path, err = expand.expand(path); err != nil {
 		return "", "", err
 	}
-	path, err = ParsePath(path, PathAbsolute)
+	path, err = ParsePath(path, 0)
 	return path, rest, err
 }
 

@@ -33,10 +33,10 @@ func EnvNameIsValid(s string) bool {
 	return true
 }
 
-// EnvValueIsValid says whether s may be the value of a variable: UTF-8 without
-// control characters other than tab and newline.
+// EnvValueIsValid says whether s may be the value of a variable: UTF-8, control
+// characters but NUL included.
 func EnvValueIsValid(s string) bool {
-	return len(s) <= envMax-3 && utf8.ValidString(s) && !hasControl(s, "\t\n")
+	return len(s) <= envMax-3 && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
 }
 
 // ParseEnvAssignment reads one NAME=value.
@@ -98,10 +98,7 @@ func ParseEnvNamesOrAssignments(s string, expand Expander) ([]string, error) {
 func eachWord(s string, expand Expander, use func(word string) error) (errs []error, err error) {
 	r := WordReader{Rest: s, Flags: WordUnquote | WordCUnescape}
 	for {
-		word, ok, warning, err := r.nextWordLenient()
-		if warning != nil {
-			errs = append(errs, warning)
-		}
+		word, ok, err := r.Next()
 		if err != nil || !ok {
 			return errs, err
 		}

@@ -1,6 +1,9 @@
 package value
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // Errno is a Linux error number, positive.
 type Errno int
@@ -40,14 +43,14 @@ var errnoAliases = map[string]Errno{"EWOULDBLOCK": 11, "EDEADLOCK": 35, "ENOTSUP
 
 const errnoMax = 4095
 
-// ParseErrno reads an error by name, "EPERM", or by number from 0 to 4095.
+// ParseErrno reads an error by name, "EPERM" in any case, or by number from 0 to 4095.
 func ParseErrno(s string) (Errno, error) {
 	for i, name := range errnoNames {
-		if name != "" && name == s {
+		if name != "" && strings.EqualFold(name, s) {
 			return Errno(i), nil
 		}
 	}
-	if n, ok := errnoAliases[s]; ok {
+	if n, ok := errnoAliases[strings.ToUpper(s)]; ok {
 		return n, nil
 	}
 	n, err := ParseInt(s, 32)

@@ -165,27 +165,33 @@ func ShellMaybeQuote(s string) string {
 	if s == "" {
 		return `""`
 	}
-	quote := false
-	for i := 0; i < len(s) && !quote; i++ {
-		quote = s[i] <= ' ' || s[i] >= 127 && !utf8.ValidString(s[i:]) || s[i] == 127 ||
-			strings.IndexByte(shellNeedQuotes, s[i]) >= 0
-	}
-	if !quote {
+	if !needsShellQuotes(s) {
 		return s
 	}
 	b := append(make([]byte, 0, len(s)+2), '"')
-	for i := 0; i < len(s); i++ {
-		c := s[i]
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		c := s[0]
 		switch {
-		case c < ' ' || c == 127:
+		case r == utf8.RuneError && n == 1 || c < ' ' || c == 127:
 			b = appendCEscape(b, c)
 		case strings.IndexByte(shellNeedEscape, c) >= 0:
 			b = append(b, '\\', c)
 		default:
-			b = append(b, c)
+			b = append(b, s[:n]...)
 		}
+		s = s[n:]
 	}
 	return string(append(b, '"'))
+}
+
+func needsShellQuotes(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] == 127 || strings.IndexByte(shellNeedQuotes, s[i]) >= 0 {
+			return true
+		}
+	}
+	return !utf8.ValidString(s)
 }
 
 // ShellQuoteArg writes one argument of a command line as `systemctl status`

@@ -1,7 +1,6 @@
 package value
 
 import (
-	"errors"
 	"slices"
 	"strings"
 )
@@ -23,11 +22,14 @@ var namespaceNames = [...]namespaceName{
 // NamespaceAll has all kinds of namespaces.
 const NamespaceAll NamespaceFlags = 0x7e020080
 
-// ParseNamespaces reads a list of kinds: cgroup ipc net mnt pid user uts time.
+// ParseNamespaces reads a list of kinds: cgroup ipc net mnt pid user uts time. One that
+// is wrong spoils the list.
 func ParseNamespaces(s string) (NamespaceFlags, error) {
 	var set NamespaceFlags
-	var errs []error
 	words, err := SplitWords(s, whitespace, WordUnquote)
+	if err != nil {
+		return 0, err
+	}
 next:
 	for _, word := range words {
 		for _, n := range namespaceNames {
@@ -36,9 +38,9 @@ next:
 				continue next
 			}
 		}
-		errs = append(errs, invalid("namespace", word))
+		return 0, invalid("namespace", word)
 	}
-	return set, errors.Join(append(errs, err)...)
+	return set, nil
 }
 
 // String writes the kinds divided by blanks.

@@ -100,9 +100,6 @@ type Mode uint32
 // ParseMode reads an octal access mode of at most 7777.
 func ParseMode(s string) (Mode, error) {
 	digits := strings.TrimLeft(s, " \t\n\v\f\r")
-	if len(digits) > 1 && digits[0] == '0' && (digits[1] == 'o' || digits[1] == 'O') {
-		digits = digits[2:]
-	}
 	v, err := parseDigits(s, digits, 8)
 	if err != nil {
 		return 0, invalid("access mode", s)

@@ -164,19 +164,17 @@ func ParseTasksLimit(s string) (Limit, error) {
 	return Limit{Kind: LimitAbsolute, Absolute: n}, nil
 }
 
-// Resolve is the limit in absolute terms, given what a share is of. The
-// largest number stands for none; ok is false when the limit is unset.
-func (l Limit) Resolve(total uint64) (limit uint64, ok bool) {
+// Resolve is the limit in absolute terms, given what a share is of and the unit
+// it is rounded down to: the page size for memory, 1 for tasks. The largest
+// number stands for none; ok is false when the limit is unset.
+func (l Limit) Resolve(total, unit uint64) (limit uint64, ok bool) {
 	switch l.Kind {
 	case LimitAbsolute:
 		return l.Absolute, true
 	case LimitShare:
-		high, low := bits.Mul64(total, uint64(l.Share))
-		if high >= 10000 {
-			return math.MaxUint64, true
-		}
+		high, low := bits.Mul64(total/max(unit, 1), uint64(min(l.Share, 10000)))
 		q, _ := bits.Div64(high, low, 10000)
-		return q, true
+		return q * max(unit, 1), true
 	case LimitInfinity:
 		return math.MaxUint64, true
 	}

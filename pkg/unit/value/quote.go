@@ -215,5 +215,10 @@ func appendEscaped(b []byte, r rune, isByte bool) []byte {
 	if isByte {
 		return append(b, byte(r))
 	}
+	if r >= 0xd800 && r < 0xe000 {
+		// Half of a surrogate pair is not a character; systemd encodes it all
+		// the same.
+		return append(b, 0xe0|byte(r>>12), 0x80|byte(r>>6)&0x3f, 0x80|byte(r)&0x3f)
+	}
 	return utf8.AppendRune(b, r)
 }

@@ -21,6 +21,10 @@ import (
 // from the expressions of the generators below; the seed is fixed.
 var record = flag.String("record", "", "ask this systemd-analyze again and rewrite testdata")
 
+func flagRecordUnit() *string {
+	return flag.String("record-unit", "", "ask this systemd --test again and rewrite testdata")
+}
+
 func TestRecord(t *testing.T) {
 	if *record == "" {
 		return

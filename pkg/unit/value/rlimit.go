@@ -80,7 +80,7 @@ func ParseRlimit(r Resource, s string) (Rlimit, error) {
 }
 
 func parseRlimitValue(r Resource, s string) (uint64, error) {
-	if s == "infinity" {
+	if s == "infinity" && r != ResourceNICE {
 		return RlimitInfinity, nil
 	}
 	switch r {

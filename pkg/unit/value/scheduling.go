@@ -39,9 +39,9 @@ type IOClass int
 
 var ioClasses = []namedNumber{{"none", 0}, {"realtime", 1}, {"best-effort", 2}, {"idle", 3}}
 
-// ParseIOClass reads none, realtime, best-effort, idle or a number from 0 to 7.
+// ParseIOClass reads none, realtime, best-effort, idle or a number from 0 to 8.
 func ParseIOClass(s string) (IOClass, error) {
-	n, err := parseNamed("io scheduling class", s, ioClasses, 7)
+	n, err := parseNamed("io scheduling class", s, ioClasses, 8)
 	return IOClass(n), err
 }
 

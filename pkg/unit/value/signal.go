@@ -59,11 +59,14 @@ func realTimeOffset(s, offset string, sign byte) (Signal, error) {
 	if offset == "" {
 		return 0, nil
 	}
-	if offset[0] != sign || len(offset) == 1 || countDigits(offset[1:]) != len(offset)-1 {
+	if offset[0] != sign || countDigits(offset[1:]) == 0 {
 		return 0, invalid("signal", s)
 	}
-	n, err := strconv.Atoi(offset[1:])
-	if err != nil || n > int(SIGRTMAX-SIGRTMIN) {
+	n, err := ParseUint(offset[1:], 32)
+	if err != nil {
+		return 0, invalid("signal", s)
+	}
+	if n > uint64(SIGRTMAX-SIGRTMIN) {
 		return 0, outOfRange("signal", s)
 	}
 	return Signal(n), nil
@@ -84,8 +87,9 @@ func (s Signal) Name() string {
 	return strconv.Itoa(int(s))
 }
 
-// String is the name with SIG: "SIGTERM", "SIGRTMIN+3"; the plain number for
-// what is not a signal.
+// String is the name with SIG as systemctl shows it: "SIGTERM", "SIGRTMIN+3",
+// also "SIG32"; the plain number for what is not a signal. Only Name is always
+// read back.
 func (s Signal) String() string {
 	if !s.Valid() {
 		return strconv.Itoa(int(s))
