@@ -169,6 +169,7 @@ type (
 	JobNew struct {
 		ID   job.ID
 		Unit string
+		Type job.Type
 	}
 	// JobChanged: state waiting → running.
 	JobChanged struct {
