@@ -56,7 +56,7 @@ func (m *Machine) mainOver(h machine.Host, e machine.Exit) {
 	}
 	control.LogExit(h, "Main process", "ExecStart", e, result == ResultSuccess)
 	s.fail(result)
-	h.PropertiesChanged()
+	m.dirty = true
 	if index >= 0 && index+1 < len(svc.ExecStart) && typeOf(svc) == typeOneshot && result == ResultSuccess && s.Sub == Start {
 		m.spawn(h, machine.SlotMain, machine.ExecStart, index+1)
 		return
@@ -158,7 +158,7 @@ func (m *Machine) controlExited(h machine.Host, e machine.Exit) {
 	default:
 		s.fail(result)
 	}
-	h.PropertiesChanged()
+	m.dirty = true
 	if index+1 < len(list) && result == ResultSuccess && s.Sub == phaseState[phase] && phase != machine.ExecStart {
 		m.spawn(h, machine.SlotControl, phase, index+1)
 		return
@@ -239,7 +239,7 @@ func (m *Machine) execDone(h machine.Host, e machine.ExecDone) {
 	case s.MainPID:
 		if !e.Handoff.IsZero() {
 			s.Main.Handoff = e.Handoff
-			h.PropertiesChanged()
+			m.dirty = true
 		}
 		if s.Sub == Start && typeOf(h.Unit().GetService()) == typeExec {
 			m.enterStartPost(h)

@@ -1,8 +1,6 @@
 package service
 
 import (
-	"strconv"
-
 	"github.com/muster-init/muster/pkg/engine/control"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/unit"
@@ -46,7 +44,7 @@ func (m *Machine) store(h machine.Host, fds []machine.Handle, name string, poll 
 			continue
 		}
 		if uint32(len(m.s.Store)) >= limit {
-			h.Log(control.LogWarning, "", "Hit fd store limit, closing "+strconv.Itoa(len(fds)-i)+" fds.")
+			h.Log(control.LogWarning, "", "Hit fd store limit.")
 			closeAll(h, m.unknown(fds[i:]))
 			return
 		}
@@ -56,7 +54,7 @@ func (m *Machine) store(h machine.Host, fds []machine.Handle, name string, poll 
 			h.Emit(machine.PollHandle{Handle: fd})
 		}
 		h.Log(control.LogDebug, "", "Added fd to fd store ("+name+").")
-		h.PropertiesChanged()
+		m.dirty = true
 	}
 }
 
@@ -111,7 +109,7 @@ func (m *Machine) removeStored(h machine.Host, drop func(Stored) bool) {
 		return
 	}
 	m.s.Store = kept
-	h.PropertiesChanged()
+	m.dirty = true
 	if len(kept) == 0 && m.s.Sub == DeadResourcesPinned {
 		m.setState(h, Dead)
 	}
@@ -119,6 +117,11 @@ func (m *Machine) removeStored(h machine.Host, drop func(Stored) bool) {
 
 // Release drops the fd store of a service that is down for good, unless it is to be kept.
 func (m *Machine) Release(h machine.Host) {
+	m.release(h)
+	m.finish(h)
+}
+
+func (m *Machine) release(h machine.Host) {
 	switch m.s.Sub {
 	case Dead, Failed, DeadResourcesPinned:
 		if h.Unit().GetService().FileDescriptorStorePreserve != "yes" {

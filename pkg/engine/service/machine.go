@@ -8,7 +8,10 @@ import (
 )
 
 // Machine is the state machine of one service.
-type Machine struct{ s State }
+type Machine struct {
+	s     State
+	dirty bool // properties have changed since clients were told
+}
 
 // New makes a service that is dead.
 func New() *Machine { return &Machine{s: State{Sub: Dead}} }
@@ -31,6 +34,11 @@ func (m *Machine) Data() any { return &m.s }
 
 // Start begins an activation.
 func (m *Machine) Start(h machine.Host) machine.Answer {
+	defer m.finish(h)
+	return m.startJob(h)
+}
+
+func (m *Machine) startJob(h machine.Host) machine.Answer {
 	if m.s.Pending != nil {
 		return machine.Again
 	}
@@ -78,6 +86,11 @@ func (m *Machine) begin(h machine.Host) {
 
 // Stop ends an activation.
 func (m *Machine) Stop(h machine.Host) machine.Answer {
+	defer m.finish(h)
+	return m.stopJob(h)
+}
+
+func (m *Machine) stopJob(h machine.Host) machine.Answer {
 	if m.s.Pending != nil {
 		return machine.Again
 	}
@@ -93,8 +106,8 @@ func (m *Machine) Stop(h machine.Host) machine.Answer {
 	case Stop, StopSigterm, StopSigkill, StopPost, FinalWatchdog, FinalSigterm, FinalSigkill:
 		return machine.Accepted
 	case AutoRestart, AutoRestartQueued:
-		// The restart is given up.
-		m.s.ForbidRestart = false
+		// The restart is given up, and what follows counts from nothing.
+		m.s.ForbidRestart, m.s.FlushRestarts = false, true
 		m.setState(h, m.deadState(h.Unit()))
 	case Condition, StartPre, Start, StartPost, Reload, ReloadSignal, ReloadNotify, ReloadPost, StopWatchdog:
 		// Something is on its way: no ExecStop=, straight to the signals.
@@ -109,6 +122,11 @@ func (m *Machine) Stop(h machine.Host) machine.Answer {
 
 // Reload begins a reload.
 func (m *Machine) Reload(h machine.Host) machine.Answer {
+	defer m.finish(h)
+	return m.reloadJob(h)
+}
+
+func (m *Machine) reloadJob(h machine.Host) machine.Answer {
 	if m.s.Pending != nil {
 		return machine.Again
 	}
@@ -154,7 +172,16 @@ func (m *Machine) Step(h machine.Host, ev machine.Event) {
 		m.settleUnless(h, ev)
 		m.happened(h, ev)
 	}
+	m.finish(h)
+}
+
+// finish ends each step: what is owed is done, and clients hear of changes that no sub-state has announced.
+func (m *Machine) finish(h machine.Host) {
 	m.payOwed(h)
+	if m.dirty && m.s.Pending == nil {
+		m.dirty = false
+		h.PropertiesChanged()
+	}
 }
 
 func (m *Machine) happened(h machine.Host, ev machine.Event) {
@@ -179,6 +206,8 @@ func (m *Machine) happened(h machine.Host, ev machine.Event) {
 		m.nameOwnerChanged(h, e)
 	case machine.HandleHangup:
 		m.handleHangup(h, e.Handle)
+	case machine.CgroupFrozen:
+		m.frozen(h, e.Frozen)
 	}
 }
 
@@ -212,8 +241,9 @@ func (m *Machine) ResetFailed(h machine.Host) {
 	if m.s.Sub == Failed {
 		m.setState(h, m.deadState(h.Unit()))
 	} else {
-		h.PropertiesChanged()
+		m.dirty = true
 	}
+	m.finish(h)
 }
 
 // setState enters a sub-state: what it does not hold is let go, then the change is announced.
@@ -240,6 +270,7 @@ func (m *Machine) setState(h machine.Host, sub SubState) {
 		s.ActiveSince = h.Now().Monotonic
 	}
 	if sub != old {
+		m.dirty = false
 		h.StateChanged(before)
 	}
 	if f.down {

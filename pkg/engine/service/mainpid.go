@@ -19,7 +19,7 @@ func (m *Machine) setMain(h machine.Host, pid int32) {
 	h.Track(pid)
 	h.Emit(machine.WatchPID{PID: pid})
 	s.Main.Began(pid, h.Now())
-	h.PropertiesChanged()
+	m.dirty = true
 }
 
 // forked goes on after ExecStart= of a forking service: who is the daemon?
@@ -89,7 +89,7 @@ func (m *Machine) pidFileRead(h machine.Host, p *Pending, e machine.PIDFileRead)
 	svc := h.Unit().GetService()
 	found := e.PID > 0
 	if !found && e.Message != "" && p.Then != thenSucceeded && !p.Watch && (p.Then != thenStarted || len(svc.ExecStartPost) == 0) {
-		h.Log(control.LogNotice, "", "Can't open PID file "+svc.PIDFile+" (yet?) after "+string(m.s.Sub)+": "+e.Message)
+		h.Log(control.LogNotice, "", "Can't open PID file '"+svc.PIDFile+"' (yet?) after "+string(m.s.Sub)+": "+e.Message)
 	}
 	switch p.Then {
 	case thenSucceeded:

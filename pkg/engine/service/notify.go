@@ -72,7 +72,7 @@ func (m *Machine) authorized(h machine.Host, pid int32) bool {
 	default:
 		from += "is disabled"
 	}
-	h.Log(control.LogWarning, "", from+".")
+	h.Log(control.LogWarning, "", from)
 	return false
 }
 
@@ -94,7 +94,7 @@ func (m *Machine) heard(h machine.Host, n *machine.Notify) {
 	}
 	if msg.RestartReset && m.s.NRestarts != 0 {
 		m.s.NRestarts = 0
-		h.PropertiesChanged()
+		m.dirty = true
 	}
 	switch {
 	case msg.FDStoreRemove:
@@ -120,14 +120,14 @@ func (m *Machine) heardState(h machine.Host, msg *machine.NotifyMessage) {
 	switch {
 	case msg.Stopping:
 		s.Saying = SaidStopping
-		h.PropertiesChanged()
+		m.dirty = true
 		switch s.Sub {
 		case Running, ReloadSignal, ReloadNotify:
 			m.enterStopByNotify(h)
 		}
 	case msg.Ready:
 		s.Saying = SaidReady
-		h.PropertiesChanged()
+		m.dirty = true
 		switch {
 		case notifies(svc) && s.Sub == Start:
 			m.enterStartPost(h)
@@ -138,7 +138,7 @@ func (m *Machine) heardState(h machine.Host, msg *machine.NotifyMessage) {
 		}
 	case msg.Reloading:
 		s.Saying = SaidReloading
-		h.PropertiesChanged()
+		m.dirty = true
 		switch {
 		case fresh:
 			m.setState(h, ReloadNotify)
@@ -187,6 +187,6 @@ func (m *Machine) heardStatus(h machine.Host, msg *machine.NotifyMessage) {
 		set(&s.StatusVarlinkError, *msg.VarlinkError)
 	}
 	if changed {
-		h.PropertiesChanged()
+		m.dirty = true
 	}
 }

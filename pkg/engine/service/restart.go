@@ -36,7 +36,10 @@ func (m *Machine) enterDead(h machine.Host, result string, mayRestart bool) {
 		if svc.RestartMode != "direct" {
 			m.setState(h, passing)
 		}
-		s.DebugNext = svc.RestartMode == "debug"
+		if svc.RestartMode == "debug" && !s.DebugNext {
+			s.DebugNext = true
+			h.Log(control.LogNotice, "", "Service dead, subsequent restarts will be executed with debug level logging.")
+		}
 		s.RestartExtra = draw(h, svc.RestartRandomizedDelayUSec)
 		s.Timer.Arm(h.Now().Monotonic)
 		m.setState(h, AutoRestart)
@@ -59,7 +62,7 @@ func (m *Machine) enterDead(h machine.Host, result string, mayRestart bool) {
 		m.unwatchBusName(h)
 	}
 	if t, _ := h.Job(); t == "" {
-		m.Release(h)
+		m.release(h)
 	}
 }
 
@@ -155,5 +158,4 @@ func (m *Machine) enterRestart(h machine.Host, shortcut bool) {
 	}
 	h.Log(control.LogInfo, "unit-restart-scheduled", "Scheduled restart job"+how+", restart counter is at "+count+".", "N_RESTARTS="+count)
 	m.setState(h, AutoRestartQueued)
-	h.PropertiesChanged()
 }

@@ -172,8 +172,8 @@ func (m *Machine) spawned(h machine.Host, p *Pending, pid int32) {
 		s.History.Set(p.Phase, p.Index, st)
 	}
 	s.Timer.Arm(now.Monotonic)
+	m.dirty = true
 	if p.Index > 0 {
-		h.PropertiesChanged()
 		return
 	}
 	if p.Phase == machine.ExecStart {
@@ -184,8 +184,6 @@ func (m *Machine) spawned(h machine.Host, p *Pending, pid int32) {
 		}
 	}
 	m.setState(h, phaseState[p.Phase])
-	// Entering the first sub-state of a phase drops nothing that was just recorded: it holds the slot.
-	h.PropertiesChanged()
 }
 
 // spawnFailed handles a process that could not be made, or that failed before execve without having been seen.

@@ -92,6 +92,7 @@ type State struct {
 	Pending *Pending `json:"pending,omitempty"`
 	Slow    *Pending `json:"slow,omitempty"`
 	Owed    *Owed    `json:"owed,omitempty"`
+	Frozen  bool     `json:"frozen,omitempty"`  // the cgroup is frozen: the watchdog waits
 	Trigger bool     `json:"trigger,omitempty"` // WATCHDOG=trigger came with something that is still being done
 }
 

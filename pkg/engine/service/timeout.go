@@ -71,7 +71,7 @@ func (m *Machine) Expire(h machine.Host) {
 	} else if m.watchdogDue(h.Unit()) <= now {
 		m.watchdogMissed(h)
 	}
-	m.payOwed(h)
+	m.finish(h)
 }
 
 func (m *Machine) timedOut(h machine.Host) {
@@ -177,9 +177,23 @@ func (m *Machine) extendTimeout(h machine.Host, by uint64) {
 
 // pingWatchdog notes a sign of life and begins to wait for the next.
 func (m *Machine) pingWatchdog(h machine.Host) {
+	if m.s.Frozen {
+		return
+	}
 	m.s.Watchdog, m.s.WatchdogUntil = machine.Instant{}, 0
 	if m.watchdogUSec(h.Unit().GetService()) != 0 {
 		m.s.Watchdog = h.Now()
+	}
+}
+
+// frozen: while the cgroup is frozen nobody can ping.
+func (m *Machine) frozen(h machine.Host, on bool) {
+	m.s.Frozen = on
+	switch {
+	case on:
+		m.stopWatchdog()
+	case states[m.s.Sub].watchdog:
+		m.pingWatchdog(h)
 	}
 }
 
