@@ -54,7 +54,7 @@ func ParseListen(s string) (ListenAddress, error) {
 		}
 		return ListenAddress{Family: ListenUnix, Path: s}, nil
 	case strings.HasPrefix(s, "@"):
-		if len(s) < 2 || len(s) > unixPathMax {
+		if len(s) < 2 || len(s) >= unixPathMax {
 			return ListenAddress{}, invalid("listen address", s)
 		}
 		return ListenAddress{Family: ListenUnix, Path: s}, nil
@@ -74,6 +74,11 @@ func ParseListen(s string) (ListenAddress, error) {
 	addr, err := netip.ParseAddr(host)
 	if err != nil || !addr.Is4() {
 		return ListenAddress{}, invalid("listen address", s)
+	}
+	// An interface is read, but means nothing to IPv4.
+	port, scope, hasScope := strings.Cut(port, "%")
+	if hasScope && !InterfaceNameIsValid(scope) {
+		return ListenAddress{}, invalidf("listen address", s, "not an interface")
 	}
 	p, err := ParsePort(port)
 	if err != nil {
