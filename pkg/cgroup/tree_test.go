@@ -17,6 +17,10 @@ import (
 
 var serial atomic.Int32
 
+// The main thread is kept for itself: TestReadOnlyTree changes the mount
+// namespace of a thread and lets it end, which the main thread cannot.
+func init() { runtime.LockOSThread() }
+
 // newTree makes a directory of its own in the real cgroup2 hierarchy.
 func newTree(t testing.TB) *Tree {
 	t.Helper()

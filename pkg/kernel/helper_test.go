@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"testing"
 )
 
@@ -10,6 +11,11 @@ import (
 // "… helper NAME ARGS": processes of their own that may be process 1 of a pid
 // namespace, crash, or run out of threads.
 var helpers = map[string]func(args []string){}
+
+// Tests that give a thread a namespace of its own let the thread end with its
+// goroutine. The main thread cannot end, and is what /proc/self shows, so no
+// test may run there.
+func init() { runtime.LockOSThread() }
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "helper" {

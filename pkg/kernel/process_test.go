@@ -38,8 +38,11 @@ func TestReadProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for c.Result().Pending {
-		os.Stdout.Sync() // any system call: give it time
+	// The child leaves our memory a moment before /proc shows the new image.
+	for deadline := monotonicNSec() + 5e9; monotonicNSec() < deadline; {
+		if args, err := ReadCmdline(c.Pid); err == nil && len(args) == 3 {
+			break
+		}
 	}
 	s, err := ReadStat(c.Pid)
 	if err != nil || s.Pid != c.Pid || s.Comm != "cat" || s.Parent != os.Getpid() || s.IsKernelThread() || s.IsZombie() || s.Threads != 1 {
