@@ -151,6 +151,24 @@ svc() {
     } >"$UNITS/$name.service"
 }
 
+# journal ARGUMENT…: the messages since the scenario began, text only.
+journal() {
+    journalctl --sync
+    journalctl --quiet --after-cursor="$(cat /run/scenario-cursor)" -o cat "$@"
+}
+
+# expect_journal PATTERN [ARGUMENT…]: wait for messages that match.
+expect_journal() {
+    local i pattern=$1
+    shift
+    for ((i = 0; i < 40; i++)); do
+        # shellcheck disable=SC2053
+        if [[ $(journal "$@") == $pattern ]]; then return; fi
+        sleep 0.1
+    done
+    fail "journal $*: no '$pattern' in: $(journal "$@" | tail -20)"
+}
+
 # pin UNIT…: keep units loaded that are inactive, so that their last result can
 # still be read: an active unit that wants them, without starting them.
 pin() {
