@@ -136,6 +136,7 @@ func (e *Engine) tick() {
 			if u := e.units[number]; u != nil {
 				m := e.with(u)
 				m.Expire(&host{e: e, u: u})
+				e.retryJob(u)
 			}
 		case timerRetry:
 			if u := e.units[number]; u != nil {

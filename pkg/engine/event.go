@@ -13,6 +13,14 @@ func (e *Engine) step(u *Unit, ev machine.Event) {
 	}
 	m := e.with(u)
 	m.Step(&host{e: e, u: u}, ev)
+	e.retryJob(u)
+}
+
+// retryJob puts a job that could not run on the unit as it was into the run queue again.
+func (e *Engine) retryJob(u *Unit) {
+	if u.job != nil {
+		e.queueJob(u.job)
+	}
 }
 
 // route finds the unit that an event of the kernel or of a service concerns. Events about units, processes and queries that

@@ -8,13 +8,23 @@ import (
 	"github.com/muster-init/muster/pkg/unit"
 )
 
-// orderNode is a job as the search for cycles sees it: a candidate, or a job that is installed already.
+// orderNode is one half of a job as the search for cycles sees it: a stop or the first half of a restart (down), or any
+// other job or the second half of a restart. Both halves of a restart count, so that it can't run into a circle half-way.
 type orderNode struct {
 	u           *Unit
 	typ         job.Type
+	down        bool
 	c           *candidate // nil for an installed job
 	ignoreOrder bool
 }
+
+// orderKey names a node.
+type orderKey struct {
+	u    *Unit
+	down bool
+}
+
+func (n orderNode) key() orderKey { return orderKey{n.u, n.down} }
 
 // step is one place of the search: how far the edges of a job have been followed.
 type step struct {
@@ -22,7 +32,7 @@ type step struct {
 	next int
 }
 
-// of gives the job that a unit will have when the transaction is installed.
+// of gives the job that a unit will have when the transaction is installed, by its last half.
 func (t *transaction) of(u *Unit) (orderNode, bool) {
 	for _, c := range t.byUnit[u] {
 		if c.dead {
@@ -34,34 +44,39 @@ func (t *transaction) of(u *Unit) (orderNode, bool) {
 				typ = m
 			}
 		}
-		return orderNode{u: u, typ: typ, c: c, ignoreOrder: t.req.mode == job.IgnoreDependencies}, typ != job.Nop
+		return orderNode{u: u, typ: typ, down: typ == job.Stop, c: c, ignoreOrder: t.req.mode == job.IgnoreDependencies}, typ != job.Nop
 	}
 	if u.job != nil {
-		return orderNode{u: u, typ: u.job.Type, ignoreOrder: u.job.IgnoreOrder}, true
+		typ := u.job.Type
+		return orderNode{u: u, typ: typ, down: typ == job.Stop, ignoreOrder: u.job.IgnoreOrder}, true
 	}
 	return orderNode{}, false
 }
 
-// waitsFor gives the i-th job that n waits for; more is false behind the last one.
+// waitsFor gives the i-th job that n waits for; more is false behind the last one. The rules are those of holds.
 func (t *transaction) waitsFor(n orderNode, i int) (m orderNode, ok, more bool) {
+	if n.typ == job.Restart && !n.down {
+		if i == 0 {
+			m = n
+			m.down = true
+			return m, true, true
+		}
+		i--
+	}
 	after, before := n.u.deps[classAfter], n.u.deps[classBefore]
-	var other *Unit
-	isAfter := i < len(after)
 	switch {
-	case isAfter:
-		if job.Stops(n.typ) {
+	case i < len(after):
+		if n.down {
 			return m, false, true
 		}
-		other = t.e.units[after[i].id]
+		m, ok = t.of(t.e.units[after[i].id])
+		return m, ok && !m.ignoreOrder, true
 	case i < len(after)+len(before):
-		other = t.e.units[before[i-len(after)].id]
-	default:
-		return m, false, false
+		m, ok = t.of(t.e.units[before[i-len(after)].id])
+		m.down = true
+		return m, ok && !m.ignoreOrder && job.Stops(m.typ), true
 	}
-	if m, ok = t.of(other); !ok || m.ignoreOrder {
-		return m, false, true
-	}
-	return m, isAfter || job.Stops(m.typ), true
+	return m, false, false
 }
 
 // breakCycles looks for jobs that would wait for each other, and gives up one of each cycle that the anchor can do without.
@@ -115,27 +130,27 @@ func (t *transaction) findCycle() []orderNode {
 		open uint8 = 1 + iota
 		done
 	)
-	marks := make(map[*Unit]uint8, len(t.jobs))
+	marks := make(map[orderKey]uint8, len(t.jobs))
 	for _, c := range t.jobs {
 		n, ok := t.of(c.u)
-		if c.dead || !ok || n.ignoreOrder || marks[c.u] != 0 {
+		if c.dead || !ok || n.ignoreOrder || marks[n.key()] != 0 {
 			continue
 		}
 		stack := []step{{n: n}}
-		marks[c.u] = open
+		marks[n.key()] = open
 		for len(stack) > 0 {
 			top := &stack[len(stack)-1]
 			m, ok, more := t.waitsFor(top.n, top.next)
 			top.next++
 			switch {
 			case !more:
-				marks[top.n.u] = done
+				marks[top.n.key()] = done
 				stack = stack[:len(stack)-1]
-			case !ok || marks[m.u] == done:
-			case marks[m.u] == open:
-				return cycleOf(stack, m.u)
+			case !ok || marks[m.key()] == done:
+			case marks[m.key()] == open:
+				return cycleOf(stack, m.key())
 			default:
-				marks[m.u] = open
+				marks[m.key()] = open
 				stack = append(stack, step{n: m})
 			}
 		}
@@ -143,11 +158,11 @@ func (t *transaction) findCycle() []orderNode {
 	return nil
 }
 
-// cycleOf cuts the stack down to the circle that closes at u.
-func cycleOf(stack []step, u *Unit) []orderNode {
+// cycleOf cuts the stack down to the circle that closes at k.
+func cycleOf(stack []step, k orderKey) []orderNode {
 	var out []orderNode
 	for _, s := range stack {
-		if s.n.u == u || len(out) > 0 {
+		if s.n.key() == k || len(out) > 0 {
 			out = append(out, s.n)
 		}
 	}
@@ -163,7 +178,10 @@ func (t *transaction) cycleText(cycle []orderNode) string {
 			b.WriteString("…")
 			break
 		}
-		if i > 0 {
+		if n.u == next.u {
+			continue // the halves of a restart
+		}
+		if b.Len() > 0 {
 			b.WriteString(", ")
 		}
 		b.WriteString(n.u.Name() + "/" + string(n.typ) + " waits for " + next.u.Name() + "/" + string(next.typ))

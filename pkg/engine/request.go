@@ -108,7 +108,7 @@ func (e *Engine) reply(r machine.Reply, u *Unit, err *machine.Error, jobs ...job
 // find loads the unit of a client's request.
 func (e *Engine) find(name string) (*Unit, *machine.Error) {
 	if u := e.names[name]; u != nil {
-		return u, nil
+		return e.reconsider(u), nil
 	}
 	switch {
 	case unit.ValidName(name, unit.NameTemplate):
@@ -116,12 +116,22 @@ func (e *Engine) find(name string) (*Unit, *machine.Error) {
 	case !unit.ValidName(name, unit.NamePlain|unit.NameInstance):
 		return nil, refuse(errInvalidArgs, "%q is no valid unit name.", name)
 	}
-	u := e.load(name)
-	if u.cfg.LoadState == unit.StateNotFound {
-		// It may have been written since somebody first referred to it.
-		e.queueCollect(u)
+	return e.load(name), nil
+}
+
+// reconsider loads a unit again that was not found when somebody first referred to it: it may have been written since.
+func (e *Engine) reconsider(u *Unit) *Unit {
+	if u.cfg.LoadState != unit.StateNotFound || u.job != nil || u.ActiveState() != machine.Inactive {
+		return u
 	}
-	return u, nil
+	name := u.Name()
+	cfg := e.src.Load(name)
+	if cfg == nil || cfg.LoadState == unit.StateNotFound {
+		return u
+	}
+	e.swap(u, cfg)
+	e.drainLoading()
+	return e.names[name]
 }
 
 func (e *Engine) onEnqueue(v machine.Enqueue) {
@@ -232,6 +242,14 @@ func (e *Engine) onResetFailed(v machine.ResetFailed) {
 
 // onTransient makes units of configurations that exist only in memory and starts the first.
 func (e *Engine) onTransient(v machine.StartTransient) {
+	if len(v.PIDs) > 0 && v.Config.Type == unit.TypeScope && len(v.Config.GetScope().PIDs) == 0 {
+		c, sc := *v.Config, *v.Config.GetScope()
+		for _, pid := range v.PIDs {
+			sc.PIDs = append(sc.PIDs, uint32(pid))
+		}
+		c.Scope = &sc
+		v.Config = &c
+	}
 	for _, cfg := range append([]*unit.Unit{v.Config}, v.Aux...) {
 		if u := e.names[cfg.Name]; u != nil && !e.replaceable(u) {
 			e.reply(v.Reply, nil, refuse(errUnitExists, "Unit %s was already loaded or has a unit file.", cfg.Name))
@@ -247,10 +265,7 @@ func (e *Engine) onTransient(v machine.StartTransient) {
 		}
 	}
 	e.drainLoading()
-	if m, ok := e.kindOf(u).proto.(machine.Transient); ok && len(v.PIDs) > 0 {
-		_ = m
-		e.with(u).(machine.Transient).SetPIDs(v.PIDs)
-	}
+	e.requeueAll()
 	if v.Client != "" {
 		e.ref(u, v.Client)
 	}
@@ -279,6 +294,7 @@ func (e *Engine) onSetConfig(v machine.SetConfig) {
 	}
 	e.swap(u, v.Config)
 	e.drainLoading()
+	e.requeueAll()
 	if u.cfg.Type.HasCgroup() && !u.ActiveState().IsInactiveOrFailed() {
 		e.emit(machine.UpdateCgroup{Unit: u.Name()})
 	}
@@ -353,10 +369,15 @@ func (e *Engine) onReload(v machine.Reload) {
 		e.swap(u, e.complete(u.Name(), e.src.Load(u.Name())))
 	}
 	e.drainLoading()
-	for _, j := range e.Jobs() {
-		e.queueJob(j) // the order may have changed
-	}
+	e.requeueAll()
 	e.reply(v.Reply, nil, nil)
+}
+
+// requeueAll looks at all waiting jobs again, after the order between units may have changed.
+func (e *Engine) requeueAll() {
+	for _, j := range e.Jobs() {
+		e.queueJob(j)
+	}
 }
 
 // swap gives a unit a new configuration and makes its edges anew. What it is doing goes on.

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/muster-init/muster/pkg/depend"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/job"
@@ -108,8 +110,11 @@ func (e *Engine) run(j *Job) {
 		j.RunUSec = max(e.now.Monotonic, 1)
 	}
 	e.changedJob(j)
-	e.emit(machine.JobChanged{ID: j.ID, Unit: j.Unit.Name()})
+	mark := len(e.out)
 	e.perform(j)
+	if j.State == job.Running {
+		e.out = slices.Insert(e.out, mark, machine.Effect(machine.JobChanged{ID: j.ID, Unit: j.Unit.Name()}))
+	}
 }
 
 // perform does the work of a running job as far as it goes.
@@ -138,9 +143,9 @@ func (e *Engine) perform(j *Job) {
 	switch {
 	case e.jobs[j.ID] != j:
 	case v.waiting:
+		// It is tried again as soon as anything happens to the unit.
 		j.State = job.Waiting
 		e.changedJob(j)
-		e.emit(machine.JobChanged{ID: j.ID, Unit: u.Name()})
 	case v.result != "" && (len(e.notices) == 0 || j.Type == job.Nop):
 		e.finish(j, v.result, true)
 	case v.result != "":
@@ -192,6 +197,11 @@ func verify(u *Unit) verdict {
 func (e *Engine) stop(u *Unit, j *Job) verdict {
 	if u.ActiveState().IsInactiveOrFailed() {
 		return verdict{result: job.Done}
+	}
+	if u.get().Freezer != "" {
+		// Frozen processes would not see the signals that ask them to end.
+		e.emit(machine.FreezeCgroup{Unit: u.Name(), Thaw: true})
+		e.setFreezer(u, "thawing")
 	}
 	return e.begin(u, j, machine.Machine.Stop)
 }

@@ -162,7 +162,12 @@ func (e *Engine) Snapshot() []byte {
 
 // Assemble makes a snapshot of records, as they were written one by one.
 func Assemble(records map[string][]byte) ([]byte, error) {
-	var s snapshot
+	s, err := assemble(records)
+	return encode(s), err
+}
+
+func assemble(records map[string][]byte) (*snapshot, error) {
+	s := &snapshot{}
 	var errs []error
 	keys := make([]string, 0, len(records))
 	for k := range records {
@@ -192,7 +197,7 @@ func Assemble(records map[string][]byte) ([]byte, error) {
 		}
 	}
 	slices.SortFunc(s.Jobs, func(a, b jobRecord) int { return int(a.ID) - int(b.ID) })
-	return encode(s), errors.Join(errs...)
+	return s, errors.Join(errs...)
 }
 
 // Restore makes an engine of a snapshot. Units are loaded anew from src; what they were doing goes on. What can't be read of
@@ -206,14 +211,25 @@ func Restore(data []byte, src Source, opt Options) (*Engine, error) {
 	if s.Engine.Version > snapshotVersion {
 		return nil, fmt.Errorf("snapshot: version %d is newer than %d", s.Engine.Version, snapshotVersion)
 	}
-	e := newEngine(src, opt)
-	for _, name := range e.perpetualNames() {
-		e.load(name)
+	e := New(src, opt)
+	err := e.restore(&s)
+	return e, err
+}
+
+// Restore is the function Restore for an engine that is fresh from New, and records as they were written one by one.
+func (e *Engine) Restore(records map[string][]byte) error {
+	s, err := assemble(records)
+	if s.Engine.Version > snapshotVersion {
+		return errors.Join(err, fmt.Errorf("records: version %d is newer than %d", s.Engine.Version, snapshotVersion))
 	}
+	return errors.Join(err, e.restore(s))
+}
+
+func (e *Engine) restore(s *snapshot) error {
 	e.lastJob, e.token, e.random.State = s.Engine.LastJob, s.Engine.Token, s.Engine.Random
 	e.watchdogsOff = s.Engine.WatchdogsOff
 	if s.Engine.Version == 0 {
-		e.random.State = opt.Seed
+		e.random.State = e.opt.Seed
 	}
 	var errs []error
 	for _, r := range s.Units {
@@ -228,7 +244,7 @@ func Restore(data []byte, src Source, opt Options) (*Engine, error) {
 	}
 	e.rearm()
 	e.out = nil
-	return e, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 func (e *Engine) restoreUnit(r unitRecord) error {

@@ -44,7 +44,7 @@ type (
 		Value      *int32 // sigqueue(3) value
 		Reply      Reply
 	}
-	// StartTransient makes Config (and Aux) known as transient units and queues a start job. PIDs are moved into a scope.
+	// StartTransient makes Config (and Aux) known as transient units and queues a start job. PIDs of a scope stand in its configuration (Scope.PIDs).
 	StartTransient struct {
 		Config *unit.Unit
 		Aux    []*unit.Unit
@@ -121,7 +121,8 @@ type (
 		UID  uint32
 		Msg  NotifyMessage
 	}
-	// CgroupEmpty reports that the unit's cgroup has no process left.
+	// CgroupEmpty reports that the unit's cgroup has no process left. The shell has read cgroup.events right before: a group that
+	// has got a new process since the kernel's notice is not reported.
 	CgroupEmpty struct{ Unit string }
 	// CgroupFrozen reports a change of the frozen state of a unit's cgroup.
 	CgroupFrozen struct {

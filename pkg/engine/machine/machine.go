@@ -153,6 +153,3 @@ type (
 	// Perpetual can be put into the state of a unit that was there before the manager.
 	Perpetual interface{ Perpetual() }
 )
-
-// Transient is a machine that is told of the processes it takes over before it starts (scopes).
-type Transient interface{ SetPIDs(pids []int32) }
