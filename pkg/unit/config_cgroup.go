@@ -3,7 +3,8 @@ package unit
 import "net/netip"
 
 // Limit is a size or count that may be given as a share of what the machine
-// has. With Scale > 0 it is total*Scale/(2^32-1) and Value is unused.
+// has: with Scale > 0 it is total*Scale/(2^32-1). Value then is that share of
+// what the host had when the file was read, 0 if that wasn't known.
 type Limit struct {
 	Value uint64 // Infinity: no limit
 	Scale uint32

@@ -37,7 +37,7 @@ type Exec struct {
 	TTYColumns       uint32
 
 	SyslogIdentifier         string
-	SyslogFacility           int32 // facility << 3
+	SyslogFacility           int32 // LOG_KERN is 0, LOG_DAEMON 3: not shifted
 	SyslogLevel              int32
 	SyslogLevelPrefix        bool
 	LogLevelMax              int32 // -1: unset

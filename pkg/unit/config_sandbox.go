@@ -67,7 +67,7 @@ type Sandbox struct {
 	SystemCallFilter        FilterList
 	SystemCallLog           FilterList
 	SystemCallArchitectures []string
-	SystemCallErrorNumber   int32 // 0: kill
+	SystemCallErrorNumber   int32 // SyscallKill: kill
 
 	SELinuxContext    Label
 	AppArmorProfile   Label

@@ -12,7 +12,8 @@ type Service struct {
 
 	NotifyAccess                string // none, main, exec, all
 	NotifyAccessSet             bool   // NotifyAccess= was given
-	OOMPolicy                   string // continue, stop, kill; "" is the manager's default
+	OOMPolicy                   string // continue, stop, kill
+	OOMPolicySet                bool   // OOMPolicy= was given
 	FileDescriptorStorePreserve string // no, restart, yes
 	TimeoutStartFailureMode     string // terminate, abort, kill
 	TimeoutStopFailureMode      string // terminate, abort, kill
@@ -80,11 +81,14 @@ const (
 // Scope is the [Scope] section without kill and cgroup settings.
 type Scope struct {
 	OOMPolicy                  string
+	OOMPolicySet               bool
 	TimeoutStopUSec            uint64
 	RuntimeMaxUSec             uint64
 	RuntimeRandomizedExtraUSec uint64
 	PIDs                       []uint32 // transient only: processes to take over
-	Controller                 string   // transient only: bus name that is told to stop the scope
+	User                       string   // transient only: owner of a delegated control group
+	Group                      string
+	Controller                 string // transient only: bus name that is told to stop the scope
 }
 
 // Slice is the [Slice] section without cgroup settings.

@@ -35,7 +35,7 @@ const (
 	secondUSec   = usecPerSec
 	tasksMaxPct  = 15
 	allBits      = 1<<64 - 1
-	syslogDaemon = 3 << 3
+	syslogDaemon = 3
 	syslogInfo   = 6
 )
 
@@ -149,6 +149,7 @@ func defaultExec(m *ManagerConfig) Exec {
 		SyslogFacility:           syslogDaemon,
 		SyslogLevel:              syslogInfo,
 		SyslogLevelPrefix:        true,
+		IOSchedulingPriority:     ioPriorityNormal,
 		LogLevelMax:              -1,
 		NUMAPolicy:               -1,
 		TimerSlackNSec:           Infinity,
@@ -177,20 +178,21 @@ func defaultExec(m *ManagerConfig) Exec {
 
 func defaultSandbox(m *ManagerConfig) Sandbox {
 	s := Sandbox{
-		PrivateTmp:           "no",
-		PrivateUsers:         "no",
-		PrivatePIDs:          "no",
-		PrivateBPF:           "no",
-		ProtectHome:          "no",
-		ProtectSystem:        "no",
-		ProtectProc:          "default",
-		ProcSubset:           "all",
-		ProtectControlGroups: "no",
-		ProtectHostname:      "no",
-		MemoryTHP:            "inherit",
-		RestrictSUIDSGID:     m.DefaultRestrictSUIDSGID,
-		RestrictNamespaces:   allBits,
-		DelegateNamespaces:   allBits,
+		PrivateTmp:            "no",
+		PrivateUsers:          "no",
+		PrivatePIDs:           "no",
+		PrivateBPF:            "no",
+		ProtectHome:           "no",
+		ProtectSystem:         "no",
+		ProtectProc:           "default",
+		ProcSubset:            "all",
+		ProtectControlGroups:  "no",
+		ProtectHostname:       "no",
+		MemoryTHP:             "inherit",
+		RestrictSUIDSGID:      m.DefaultRestrictSUIDSGID,
+		RestrictNamespaces:    allBits,
+		SystemCallErrorNumber: SyscallKill,
+		DelegateNamespaces:    allBits,
 	}
 	if m.DefaultSmackProcessLabel != "" {
 		s.SmackProcessLabel = Label{Label: m.DefaultSmackProcessLabel}

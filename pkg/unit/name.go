@@ -8,8 +8,8 @@ const NameMax = 255
 const validChars = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:-_.\\"
 
 var (
-	charTable   [256]bool // what a unit name may hold besides one @
-	digitsUpper = "0123456789ABCDEF"
+	charTable [256]bool // what a unit name may hold besides one @
+
 )
 
 func init() {

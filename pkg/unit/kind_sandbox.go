@@ -1,0 +1,754 @@
+package unit
+
+import (
+	"strings"
+
+	"github.com/muster-init/muster/pkg/unit/value"
+)
+
+// mountRecursive is MS_REC, mountIDMap the bus flag of an idmapped bind mount.
+const (
+	mountRecursive uint64 = 1 << 14
+	mountPrivate   uint64 = 1 << 18
+	mountSlave     uint64 = 1 << 19
+	mountShared    uint64 = 1 << 20
+)
+
+// colonWords cuts text into words, and each word at colons into at most most
+// parts with specifiers expanded; the last part keeps further colons.
+func colonWords(c *Context, text string, most int) ([][]string, error) {
+	var out [][]string
+	r := value.WordReader{Rest: text, Flags: value.WordUnquote}
+	for {
+		word, ok, err := r.Next()
+		if err != nil || !ok {
+			return out, err
+		}
+		var parts []string
+		inner := value.WordReader{Rest: word, Separators: ":", Flags: value.WordDontCoalesce | value.WordUnquote | value.WordCUnescape}
+		for len(parts) < most-1 {
+			part, ok, err := inner.Next()
+			if err != nil {
+				return out, err
+			}
+			if !ok {
+				break
+			}
+			parts = append(parts, part)
+		}
+		if len(parts) == most-1 && inner.Rest != "" {
+			parts = append(parts, inner.Rest)
+		}
+		for i := range parts {
+			if parts[i], err = c.expand(parts[i]); err != nil {
+				return out, err
+			}
+		}
+		if len(parts) > 0 {
+			out = append(out, parts)
+		}
+	}
+}
+
+func part(parts []string, i int) string {
+	if i < len(parts) {
+		return parts[i]
+	}
+	return ""
+}
+
+// colonText joins parts so that colonWords takes them apart again.
+func colonText(parts ...string) string {
+	for len(parts) > 1 && parts[len(parts)-1] == "" {
+		parts = parts[:len(parts)-1]
+	}
+	out := make([]string, len(parts))
+	for i, p := range parts {
+		out[i] = strings.ReplaceAll(strings.ReplaceAll(p, `\`, `\\`), ":", `\:`)
+		if i == len(parts)-1 && i > 0 {
+			out[i] = p // the last part is taken as it is
+		}
+	}
+	return escaped(value.QuoteWord(strings.Join(out, ":")))
+}
+
+// kBindPaths is BindPaths=, or BindReadOnlyPaths= with readOnly. Both share
+// one list, whose order counts, and resetting one resets both.
+func kBindPaths(readOnly bool) *kind[[]BindPath] {
+	only := func(list []BindPath) []BindPath {
+		var out []BindPath
+		for _, b := range list {
+			if b.ReadOnly == readOnly {
+				out = append(out, b)
+			}
+		}
+		return out
+	}
+	return listKind("list of SOURCE:DESTINATION:OPTIONS", func(c *Context, text string) ([]BindPath, error) {
+		list, err := colonWords(c, text, 3)
+		faults := oneFault(err)
+		var out []BindPath
+		for _, parts := range list {
+			b, err := bindPath(parts, readOnly)
+			if err != nil {
+				faults = append(faults, err)
+				continue
+			}
+			out = append(out, b)
+		}
+		return out, joinErrors(faults)
+	}, func(list []BindPath) []string {
+		var out []string
+		for _, b := range only(list) {
+			out = append(out, bindText(b))
+		}
+		return out
+	}, form[[]BindPath]{sig: "a(ssbt)",
+		write: func(w BusWriter, v *[]BindPath) { writeBindPaths(w, only(*v)) },
+		read:  readBindPaths,
+	})
+}
+
+func oneFault(err error) []error {
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+func bindPath(parts []string, readOnly bool) (BindPath, error) {
+	b := BindPath{ReadOnly: readOnly, Recursive: true}
+	src, missing := strings.CutPrefix(parts[0], "-")
+	b.IgnoreMissing = missing
+	var err error
+	if b.Source, err = checkAbsolute(src); err != nil {
+		return b, err
+	}
+	b.Destination = b.Source
+	if d := part(parts, 1); d != "" {
+		if b.Destination, err = checkAbsolute(d); err != nil {
+			return b, err
+		}
+	}
+	for _, o := range strings.FieldsFunc(part(parts, 2), func(r rune) bool { return r == ',' }) {
+		switch o {
+		case "rbind":
+			b.Recursive = true
+		case "norbind":
+			b.Recursive = false
+		case "idmap":
+			b.IDMapped = true
+		case "noidmap":
+			b.IDMapped = false
+		default:
+			return b, errText("bind mount option ", quoted(o), " isn't known")
+		}
+	}
+	return b, nil
+}
+
+func bindText(b BindPath) string {
+	src := b.Source
+	if b.IgnoreMissing {
+		src = "-" + src
+	}
+	opts := ""
+	if !b.Recursive {
+		opts = "norbind"
+	}
+	if b.IDMapped {
+		if opts != "" {
+			opts += ","
+		}
+		opts += "idmap"
+	}
+	if b.Destination == b.Source && opts == "" {
+		return colonText(src)
+	}
+	return colonText(src, b.Destination, opts)
+}
+
+func writeBindPaths(w BusWriter, list []BindPath) {
+	w.BeginArray("(ssbt)")
+	for _, b := range list {
+		w.BeginStruct()
+		w.String(b.Source)
+		w.String(b.Destination)
+		w.Bool(b.IgnoreMissing)
+		flags := uint64(0)
+		if b.Recursive {
+			flags = mountRecursive
+		}
+		w.Uint64(flags)
+		w.EndStruct()
+	}
+	w.EndArray()
+}
+
+func readBindPaths(r BusReader, _ *[]BindPath) ([]string, error) {
+	var out []string
+	r.BeginArray("(ssbt)")
+	for r.More() {
+		r.BeginStruct()
+		b := BindPath{Source: r.String(), Destination: r.String(), IgnoreMissing: r.Bool()}
+		flags := r.Uint64()
+		r.EndStruct()
+		if flags&^mountRecursive != 0 {
+			return nil, errText("bind mount flags are not known")
+		}
+		b.Recursive = flags != 0
+		if b.Destination == "" {
+			b.Destination = b.Source
+		}
+		out = append(out, bindText(b))
+	}
+	r.EndArray()
+	if len(out) == 0 {
+		return one("")
+	}
+	return out, nil
+}
+
+// pairKind is a list of words "A:B", shown as a(ss).
+func pairKind[T any](name string, parse func(parts []string) (T, error), split func(v T) (a, b string)) *kind[[]T] {
+	return listKind(name, func(c *Context, text string) ([]T, error) {
+		list, err := colonWords(c, text, 2)
+		faults := oneFault(err)
+		var out []T
+		for _, parts := range list {
+			v, err := parse(parts)
+			if err != nil {
+				faults = append(faults, err)
+				continue
+			}
+			out = append(out, v)
+		}
+		return out, joinErrors(faults)
+	}, func(list []T) []string {
+		var out []string
+		for _, v := range list {
+			a, b := split(v)
+			out = append(out, colonText(a, b))
+		}
+		return out
+	}, busPairs(split, func(a, b string) string { return colonText(a, b) }))
+}
+
+var kTemporaryFileSystem = pairKind("list of PATH:OPTIONS", func(parts []string) (TemporaryFileSystem, error) {
+	path, err := checkAbsolute(parts[0])
+	return TemporaryFileSystem{Path: path, Options: part(parts, 1)}, err
+}, func(v TemporaryFileSystem) (string, string) { return v.Path, v.Options })
+
+var partitionNames = [...]string{
+	"root", "usr", "home", "srv", "esp", "xbootldr", "tmp", "var", "root-verity", "usr-verity", "swap",
+	"root-verity-sig", "usr-verity-sig",
+}
+
+func partitionValid(s string) bool {
+	for _, n := range partitionNames {
+		if n == s {
+			return true
+		}
+	}
+	return false
+}
+
+var kImageOptions = pairKind("list of PARTITION:OPTIONS", func(parts []string) (ImageOption, error) {
+	if len(parts) == 1 {
+		return ImageOption{Partition: "root", Options: parts[0]}, nil
+	}
+	if !partitionValid(parts[0]) {
+		return ImageOption{}, errText("partition ", quoted(parts[0]), " isn't known")
+	}
+	return ImageOption{Partition: parts[0], Options: parts[1]}, nil
+}, func(v ImageOption) (string, string) { return v.Partition, v.Options })
+
+// kMountImages is MountImages=; extension images have no destination.
+func kMountImages(extension bool) *kind[[]MountImage] {
+	elem, name := "(ssba(ss))", "list of SOURCE:DESTINATION:OPTIONS"
+	if extension {
+		elem, name = "(sba(ss))", "list of SOURCE:OPTIONS"
+	}
+	return listKind(name, func(c *Context, text string) ([]MountImage, error) {
+		list, err := colonWords(c, text, 64)
+		faults := oneFault(err)
+		var out []MountImage
+		for _, parts := range list {
+			m, err := mountImage(parts, extension)
+			if err != nil {
+				faults = append(faults, err)
+				continue
+			}
+			out = append(out, m)
+		}
+		return out, joinErrors(faults)
+	}, func(list []MountImage) []string {
+		var out []string
+		for _, m := range list {
+			out = append(out, imageText(m, extension))
+		}
+		return out
+	}, form[[]MountImage]{sig: "a" + elem,
+		write: func(w BusWriter, v *[]MountImage) { writeImages(w, *v, elem, extension) },
+		read: func(r BusReader, _ *[]MountImage) ([]string, error) {
+			return readImages(r, elem, extension)
+		},
+	})
+}
+
+func mountImage(parts []string, extension bool) (MountImage, error) {
+	var m MountImage
+	src, missing := strings.CutPrefix(parts[0], "-")
+	m.IgnoreMissing = missing
+	var err error
+	if m.Source, err = checkAbsolute(src); err != nil {
+		return m, err
+	}
+	rest := parts[1:]
+	if !extension {
+		if len(rest) == 0 {
+			return m, errText("image ", quoted(parts[0]), " has no destination")
+		}
+		if m.Destination, err = checkAbsolute(rest[0]); err != nil {
+			return m, err
+		}
+		rest = rest[1:]
+	}
+	if len(rest) == 1 {
+		m.Options = []ImageOption{{Partition: "root", Options: rest[0]}}
+		return m, nil
+	}
+	for i := 0; i+1 < len(rest); i += 2 {
+		if !partitionValid(rest[i]) {
+			return m, errText("partition ", quoted(rest[i]), " isn't known")
+		}
+		m.Options = append(m.Options, ImageOption{Partition: rest[i], Options: rest[i+1]})
+	}
+	return m, nil
+}
+
+func imageText(m MountImage, extension bool) string {
+	src := m.Source
+	if m.IgnoreMissing {
+		src = "-" + src
+	}
+	parts := []string{src}
+	if !extension {
+		parts = append(parts, m.Destination)
+	}
+	for _, o := range m.Options {
+		parts = append(parts, o.Partition, o.Options)
+	}
+	for i := range parts {
+		parts[i] = strings.ReplaceAll(strings.ReplaceAll(parts[i], `\`, `\\`), ":", `\:`)
+	}
+	return escaped(value.QuoteWord(strings.Join(parts, ":")))
+}
+
+func writeImages(w BusWriter, list []MountImage, elem string, extension bool) {
+	w.BeginArray(elem)
+	for _, m := range list {
+		w.BeginStruct()
+		w.String(m.Source)
+		if !extension {
+			w.String(m.Destination)
+		}
+		w.Bool(m.IgnoreMissing)
+		writePairs(w, len(m.Options), func(i int) (string, string) { return m.Options[i].Partition, m.Options[i].Options })
+		w.EndStruct()
+	}
+	w.EndArray()
+}
+
+func readImages(r BusReader, elem string, extension bool) ([]string, error) {
+	var out []string
+	r.BeginArray(elem)
+	for r.More() {
+		r.BeginStruct()
+		m := MountImage{Source: r.String()}
+		if !extension {
+			m.Destination = r.String()
+		}
+		m.IgnoreMissing = r.Bool()
+		for _, p := range readPairs(r) {
+			m.Options = append(m.Options, ImageOption{Partition: p[0], Options: p[1]})
+		}
+		r.EndStruct()
+		out = append(out, imageText(m, extension))
+	}
+	r.EndArray()
+	if len(out) == 0 {
+		return one("")
+	}
+	return out, nil
+}
+
+// hashKind is RootHash= or RootHashSignature=: a path, or the data itself.
+func hashKind(name string, path func(s *Sandbox) *string, data func(s *Sandbox) *[]byte,
+	parse func(s string) ([]byte, error), format func(b []byte) string) *kind[Sandbox] {
+	return &kind[Sandbox]{
+		name: name,
+		parse: func(c *Context, s *Sandbox, text string) error {
+			if text == "" || strings.HasPrefix(text, "/") {
+				p, err := c.expand(text)
+				if err == nil && p != "" {
+					p, err = checkAbsolute(p)
+				}
+				if err == nil {
+					*path(s), *data(s) = p, nil
+				}
+				return err
+			}
+			b, err := parse(text)
+			if err == nil {
+				*path(s), *data(s) = "", b
+			}
+			return err
+		},
+		format: func(s *Sandbox) []string {
+			if *path(s) != "" {
+				return []string{escaped(*path(s))}
+			}
+			if len(*data(s)) > 0 {
+				return []string{format(*data(s))}
+			}
+			return []string{""}
+		},
+		bus: []form[Sandbox]{
+			{sig: "ay", write: func(w BusWriter, s *Sandbox) { w.Bytes(*data(s)) },
+				read: func(r BusReader, _ *Sandbox) ([]string, error) {
+					if b := r.Bytes(); len(b) > 0 {
+						return one(format(b))
+					}
+					return one("")
+				}},
+			{suffix: "Path", sig: "s", write: func(w BusWriter, s *Sandbox) { w.String(*path(s)) },
+				read: func(r BusReader, _ *Sandbox) ([]string, error) { return one(escaped(r.String())) }},
+		},
+	}
+}
+
+// kLabel is a security label, - in front. setString is for the property that
+// clients set as a plain string.
+func kLabel(setString bool) *kind[Label] {
+	text := func(l Label) string {
+		if l.IgnoreFailure {
+			return "-" + escaped(l.Label)
+		}
+		return escaped(l.Label)
+	}
+	f := form[Label]{sig: "(bs)",
+		write: func(w BusWriter, v *Label) {
+			w.BeginStruct()
+			w.Bool(v.IgnoreFailure)
+			w.String(v.Label)
+			w.EndStruct()
+		},
+		read: func(r BusReader, _ *Label) ([]string, error) {
+			r.BeginStruct()
+			l := Label{IgnoreFailure: r.Bool(), Label: r.String()}
+			r.EndStruct()
+			return one(text(l))
+		}}
+	if setString {
+		f.setSig = "s"
+		f.read = func(r BusReader, _ *Label) ([]string, error) { return one(escaped(r.String())) }
+	}
+	return &kind[Label]{
+		name: "label, - in front",
+		parse: func(c *Context, cur *Label, s string) error {
+			s, ignore := strings.CutPrefix(s, "-")
+			s, err := c.expand(s)
+			if err == nil {
+				*cur = Label{Label: strings.Clone(s), IgnoreFailure: ignore && s != ""}
+			}
+			return err
+		},
+		format: func(v *Label) []string { return []string{text(*v)} },
+		bus:    []form[Label]{f},
+	}
+}
+
+// kArchitectures is SystemCallArchitectures=.
+var kArchitectures = kWords("list of architectures", wordsPlain, func(s string) (string, error) {
+	if !architectureValid(s) {
+		return "", errText("architecture ", quoted(s), " isn't known")
+	}
+	return strings.Clone(s), nil
+})
+
+var architectureNames = [...]string{
+	"native", "x86", "x86-64", "x32", "arm", "arm64", "loongarch64", "mips", "mips-le", "mips64", "mips64-le",
+	"mips64-n32", "mips64-le-n32", "parisc", "parisc64", "ppc", "ppc64", "ppc64-le", "riscv64", "s390", "s390x",
+}
+
+func architectureValid(s string) bool {
+	for _, n := range architectureNames {
+		if n == s {
+			return true
+		}
+	}
+	return false
+}
+
+// kPersonality is Personality=.
+var kPersonality = kChecked("architecture", architectureValid, false)
+
+// SyscallKill stands for killing the process in SystemCallErrorNumber=.
+const SyscallKill int32 = 1<<31 - 2
+
+// kSyscallErrno is SystemCallErrorNumber=.
+var kSyscallErrno = simple("error number, or kill", func(_ *Context, s string) (int32, error) {
+	if s == "" || s == "kill" {
+		return SyscallKill, nil
+	}
+	e, err := value.ParseErrno(s)
+	return int32(e), err
+}, syscallErrnoText, form[int32]{sig: "i", write: busInt32.write,
+	read: func(r BusReader, _ *int32) ([]string, error) { return one(syscallErrnoText(r.Int32())) }})
+
+func syscallErrnoText(v int32) string {
+	if v == SyscallKill {
+		return "kill"
+	}
+	return value.Errno(v).String()
+}
+
+// syscallFilterName checks one word of a system call list: a call, a set with
+// @, and an optional :errno. Which calls exist is a matter of the
+// architecture, so only the form is checked.
+func syscallFilterName(s string) error {
+	name, errno, has := strings.Cut(s, ":")
+	if has && errno != "kill" {
+		if _, err := value.ParseErrno(errno); err != nil {
+			return err
+		}
+	}
+	name = strings.TrimPrefix(name, "@")
+	if name == "" || !onlyChars(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") {
+		return errText("system call ", quoted(s), " is not valid")
+	}
+	return nil
+}
+
+var (
+	kSyscallFilter = filterKind("list of system calls, ~ in front denies", syscallFilterName)
+	kSyscallLog    = filterKind("list of system calls, ~ in front excepts", syscallFilterName)
+	kFileSystems   = filterKind("list of file systems, ~ in front denies", func(s string) error {
+		if s == "" || !onlyChars(s, "abcdefghijklmnopqrstuvwxyz0123456789_-@.") {
+			return errText("file system ", quoted(s), " is not valid")
+		}
+		return nil
+	})
+	kInterfaces = filterKind("list of interfaces, ~ in front denies", func(s string) error {
+		if !interfaceValid(s) {
+			return errText("interface ", quoted(s), " is not valid")
+		}
+		return nil
+	})
+)
+
+// interfaceValid is the kernel's rule for names of network interfaces, with
+// room for alternative names.
+func interfaceValid(s string) bool {
+	const longest = 127
+	if s == "" || len(s) > longest || s == "." || s == ".." || s == "all" || s == "default" {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 127 || s[i] == '/' || s[i] == ':' || s[i] == '%' {
+			return false
+		}
+	}
+	return true
+}
+
+// kAddressFamilies is RestrictAddressFamilies=; "none" allows nothing.
+var kAddressFamilies = func() *kind[FilterList] {
+	k := filterKind("list of address families, ~ in front denies, or none", func(s string) error {
+		if !strings.HasPrefix(s, "AF_") || !onlyChars(s[3:], "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") {
+			return errText("address family ", quoted(s), " is not valid")
+		}
+		return nil
+	})
+	base, format := k.parse, k.format
+	k.parse = func(c *Context, cur *FilterList, text string) error {
+		if text == "none" {
+			*cur = FilterList{Set: true, Allow: true}
+			return nil
+		}
+		return base(c, cur, text)
+	}
+	k.format = func(v *FilterList) []string {
+		if v.Set && v.Allow && len(v.Names) == 0 {
+			return []string{"none"}
+		}
+		return format(v)
+	}
+	return k
+}()
+
+type flagName struct {
+	name string
+	bit  uint64
+}
+
+// namespaceFlags are the CLONE_NEW* bits.
+var namespaceFlags = [...]flagName{
+	{"cgroup", 0x02000000}, {"ipc", 0x08000000}, {"net", 0x40000000}, {"mnt", 0x00020000}, {"pid", 0x20000000},
+	{"user", 0x10000000}, {"uts", 0x04000000}, {"time", 0x00000080},
+}
+
+// kNamespaces is RestrictNamespaces=, where yes allows none, and with restrict
+// false DelegateNamespaces=, where yes is all.
+func kNamespaces(restrict bool) *kind[uint64] {
+	all := uint64(0)
+	for _, n := range namespaceFlags {
+		all |= n.bit
+	}
+	text := func(v uint64) string {
+		switch {
+		case v == allBits:
+			return ""
+		case v&all == all:
+			return value.FormatBool(!restrict)
+		case v&all == 0:
+			return value.FormatBool(restrict)
+		}
+		var names []string
+		for _, n := range namespaceFlags {
+			if v&n.bit != 0 {
+				names = append(names, n.name)
+			}
+		}
+		return strings.Join(names, " ")
+	}
+	return &kind[uint64]{
+		name: "boolean or list of name spaces, ~ in front inverts",
+		parse: func(_ *Context, cur *uint64, s string) error {
+			if s == "" {
+				*cur = allBits
+				return nil
+			}
+			if b, err := value.ParseBool(s); err == nil {
+				*cur = all
+				if b == restrict {
+					*cur = 0
+				}
+				return nil
+			}
+			rest, invert := strings.CutPrefix(s, "~")
+			var set uint64
+			for _, w := range strings.Fields(rest) {
+				bit, err := namespaceBit(w)
+				if err != nil {
+					return err
+				}
+				set |= bit
+			}
+			switch {
+			case *cur == allBits && invert:
+				*cur = all &^ set
+			case *cur == allBits:
+				*cur = set
+			case invert:
+				*cur &^= set
+			default:
+				*cur |= set
+			}
+			return nil
+		},
+		format: func(v *uint64) []string { return []string{text(*v)} },
+		bus: []form[uint64]{{sig: "t", write: busUint64.write,
+			read: func(r BusReader, _ *uint64) ([]string, error) { return []string{"", text(r.Uint64())}, nil }}},
+	}
+}
+
+func namespaceBit(name string) (uint64, error) {
+	for _, n := range namespaceFlags {
+		if n.name == name {
+			return n.bit, nil
+		}
+	}
+	return 0, errText("name space ", quoted(name), " isn't known")
+}
+
+// kMountFlags is MountFlags=.
+var kMountFlags = simple("one of shared, slave, private", func(_ *Context, s string) (uint64, error) {
+	switch s {
+	case "":
+		return 0, nil
+	case "shared":
+		return mountShared, nil
+	case "slave":
+		return mountSlave, nil
+	case "private":
+		return mountPrivate, nil
+	}
+	return 0, errText("propagation ", quoted(s), " isn't known")
+}, mountFlagsText, form[uint64]{sig: "t", write: busUint64.write,
+	read: func(r BusReader, _ *uint64) ([]string, error) {
+		v := r.Uint64()
+		if v != 0 && mountFlagsText(v) == "" {
+			return nil, errText("mount flags are not known")
+		}
+		return one(mountFlagsText(v))
+	}})
+
+func mountFlagsText(v uint64) string {
+	switch v {
+	case mountShared:
+		return "shared"
+	case mountSlave:
+		return "slave"
+	case mountPrivate:
+		return "private"
+	}
+	return ""
+}
+
+// kProtectHostname is ProtectHostname=: a boolean, private, or private:NAME.
+var kProtectHostname = &kind[Sandbox]{
+	name: "boolean, private, or private:NAME",
+	parse: func(c *Context, s *Sandbox, text string) error {
+		if b, err := value.ParseBool(text); err == nil {
+			s.ProtectHostname, s.PrivateHostname = value.FormatBool(b), ""
+			return nil
+		}
+		word, name, _ := strings.Cut(text, ":")
+		name, err := c.expand(name)
+		if err != nil {
+			return err
+		}
+		if word != "private" || !onlyChars(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") {
+			return errText("value ", quoted(text), " is neither a boolean nor private")
+		}
+		s.ProtectHostname, s.PrivateHostname = "private", strings.Clone(name)
+		return nil
+	},
+	format: func(s *Sandbox) []string { return []string{protectHostnameText(s.ProtectHostname, s.PrivateHostname)} },
+	bus: []form[Sandbox]{
+		{sig: "b", write: func(w BusWriter, s *Sandbox) { w.Bool(s.ProtectHostname != "no") },
+			read: func(r BusReader, _ *Sandbox) ([]string, error) { return one(value.FormatBool(r.Bool())) }},
+		{suffix: "Ex", sig: "(ss)",
+			write: func(w BusWriter, s *Sandbox) {
+				w.BeginStruct()
+				w.String(s.ProtectHostname)
+				w.String(s.PrivateHostname)
+				w.EndStruct()
+			},
+			read: func(r BusReader, _ *Sandbox) ([]string, error) {
+				r.BeginStruct()
+				word, name := r.String(), r.String()
+				r.EndStruct()
+				return one(protectHostnameText(word, name))
+			}},
+	},
+}
+
+func protectHostnameText(word, name string) string {
+	if name != "" {
+		return word + ":" + name
+	}
+	return word
+}

@@ -1,0 +1,28 @@
+package unit
+
+func timerOwnRows() []*Row {
+	return []*Row{
+		row(InTimer, "AccuracySec", kSec, inTimer(func(b *Timer) *uint64 { return &b.AccuracyUSec }),
+			"How exactly the timer elapses.", "1s", since(209), prop("AccuracyUSec"), settable, accepted(laterNote)),
+		row(InTimer, "DeferReactivation", kBool, inTimer(func(b *Timer) *bool { return &b.DeferReactivation }),
+			"Never start again right after a long run.", "yes", since(257), settable, accepted(laterNote)),
+		row(InTimer, "FixedRandomDelay", kBool, inTimer(func(b *Timer) *bool { return &b.FixedRandomDelay }),
+			"Use the same random delay every time.", "yes", since(247), settable, accepted(laterNote)),
+		row(InTimer, "OnClockChange", kBool, inTimer(func(b *Timer) *bool { return &b.OnClockChange }),
+			"Elapse when the clock is set.", "yes", since(242), settable, accepted(laterNote)),
+		row(InTimer, "OnTimezoneChange", kBool, inTimer(func(b *Timer) *bool { return &b.OnTimezoneChange }),
+			"Elapse when the time zone changes.", "yes", since(242), settable, accepted(laterNote)),
+		row(InTimer, "Persistent", kBool, inTimer(func(b *Timer) *bool { return &b.Persistent }),
+			"Make up for runs missed while the machine was off.", "yes", since(212), settable, accepted(laterNote)),
+		row(InTimer, "RandomizedDelaySec", kSec, inTimer(func(b *Timer) *uint64 { return &b.RandomizedDelayUSec }),
+			"Up to how much is added at random.", "10min", since(229), prop("RandomizedDelayUSec"), settable, accepted(laterNote)),
+		row(InTimer, "RandomizedOffsetSec", kSec, inTimer(func(b *Timer) *uint64 { return &b.RandomizedOffsetUSec }),
+			"Offset chosen once from the unit and the machine.", "10min", since(258), prop("RandomizedOffsetUSec"), accepted(laterNote)),
+		row(InTimer, "RemainAfterElapse", kBool, inTimer(func(b *Timer) *bool { return &b.RemainAfterElapse }),
+			"Keep the timer loaded once it has elapsed.", "no", since(228), settable, accepted(laterNote)),
+		row(InTimer, "Unit", kUnitName(TypeInvalid), inTimer(func(b *Timer) *string { return &b.Unit }),
+			"Unit that is activated.", "backup.service", since(1), accepted(laterNote)),
+		row(InTimer, "WakeSystem", kBool, inTimer(func(b *Timer) *bool { return &b.WakeSystem }),
+			"Wake the machine from sleep.", "yes", since(212), settable, accepted(laterNote)),
+	}
+}
