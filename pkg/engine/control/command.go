@@ -69,6 +69,9 @@ func (h *History) Drop(phase machine.Phase) {
 			kept = append(kept, r)
 		}
 	}
+	if len(kept) == 0 {
+		kept = nil
+	}
 	*h = kept
 }
 

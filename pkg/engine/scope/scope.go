@@ -197,9 +197,7 @@ func (m *Machine) attached(h machine.Host, message string) {
 func (m *Machine) setState(h machine.Host, sub SubState) {
 	old := m.s.Sub
 	m.s.Sub = sub
-	if sub != old {
-		h.StateChanged(active[old])
-	}
+	h.StateChanged(active[old])
 	if (sub == Dead || sub == Failed) && m.s.Realized {
 		m.s.Realized = false
 		h.Emit(machine.ReleaseCgroup{Unit: h.Unit().Name})

@@ -1,24 +1,29 @@
 // Package service is the state machine of service units (systemd.service(5)).
 //
-//	                start job
-//	                    │ new invocation, cgroup
-//	   ┌────────────────▼─────────────────────────────────────────────────────────────────────────────┐
-//	   │ condition ──▶ start-pre ──▶ start ──▶ start-post ──▶ running ◀──▶ reload, reload-signal,       │
-//	   │ ExecCondition= ExecStartPre= ExecStart= ExecStartPost=  │  │      reload-notify, reload-post   │
-//	   └───┬───────────────┬───────────┬──────────────┬─────────┘  └──▶ exited (RemainAfterExit=)      │
-//	       │ failure, timeout, stop    │              │ stop, main process ended      │ stop           │
-//	       ▼                           ▼              ▼                               ▼                │
-//	   stop-watchdog │ stop-sigterm ◀───────────────  stop (ExecStop=) ◀──────────────┘                │
-//	           └───────┬──▶ stop-sigkill                                                               │
-//	                   ▼                                                                               │
-//	              stop-post (ExecStopPost=) ──▶ final-watchdog │ final-sigterm ──▶ final-sigkill       │
-//	                                                    │                                              │
-//	         ┌─────────── no restart ───────────────────┴─── Restart= ───┐                             │
-//	         ▼                                                           ▼                             │
-//	   dead, failed,                        dead- or failed-before-auto-restart (not RestartMode=direct)
-//	   dead-resources-pinned                                             ▼                             │
-//	     ▲      │ CleanUnit()                                       auto-restart ──RestartSec=──▶ auto-restart-queued ─▶ start job
-//	     └── cleaning                                                    └── stop: dead
+//	start job
+//	    │ new invocation, cgroup
+//	    ▼
+//	condition ──▶ start-pre ──▶ start ──▶ start-post ──▶ running ◀──────▶ reload, reload-signal,
+//	    │             │           │           │          │  │  │          reload-notify, reload-post
+//	    │             │           │           │          │  │  └─ RemainAfterExit= ─▶ exited
+//	    │ failure, timeout, stop  │           │          │  │ stop job,                 │
+//	    ├─────────────┴───────────┴───────────┘          │  │ clean end                 │
+//	    │ ◀──────────────────── failure ─────────────────┘  ▼                           │
+//	    │                                                 stop (ExecStop=) ◀────────────┘
+//	    ▼                                                   │
+//	stop-sigterm, stop-watchdog ◀───────────────────────────┘
+//	    ▼
+//	stop-sigkill
+//	    ▼
+//	stop-post (ExecStopPost=)
+//	    ▼
+//	final-sigterm, final-watchdog
+//	    ▼
+//	final-sigkill
+//	    ├─ no restart ──▶ dead, failed, dead-resources-pinned ◀──CleanUnit()──▶ cleaning
+//	    └─ Restart= ────▶ dead-before-auto-restart, failed-before-auto-restart (not with RestartMode=direct)
+//	                            ▼
+//	                      auto-restart ──RestartSec=──▶ auto-restart-queued ──▶ start job
 //
 // Phases that have no command are passed without a trace, and a rung of the kill ladder is entered only if somebody got
 // the signal (package control). A sub-state is entered only after the process that it stands for exists: the query Spawn

@@ -23,25 +23,18 @@ func (m *Machine) enterStartPre(h machine.Host) {
 		m.enterStart(h)
 		return
 	}
-	if leavesProcesses(h) {
+	if m.s.Processes && m.s.Leftovers {
 		m.askCgroup(h, thenPre, ResultSuccess)
 		return
 	}
 	m.spawn(h, machine.SlotControl, machine.ExecStartPre, 0)
 }
 
-// leavesProcesses reports whether a previous activation may have left processes by configuration; only then the cgroup is
-// looked at before a start.
-func leavesProcesses(h machine.Host) bool {
-	k := h.Unit().GetKill()
-	return !k.SendSIGKILL || k.KillMode == "none" || k.KillMode == "process"
-}
-
 // v255: service_enter_start
 func (m *Machine) enterStart(h machine.Host) {
 	m.dropControl(h)
 	m.dropMain(h)
-	if leavesProcesses(h) {
+	if m.s.Processes && m.s.Leftovers {
 		m.askCgroup(h, thenStart, ResultSuccess)
 		return
 	}
@@ -93,7 +86,7 @@ func (m *Machine) enterRunning(h machine.Host, result string) {
 		m.run(h, false, result)
 	case m.mainAlive():
 		m.run(h, true, result)
-	case m.s.MainKnown && svc.ExitType != "cgroup", !m.mayHaveProcesses():
+	case m.s.MainKnown && svc.ExitType != "cgroup", !m.s.Processes:
 		m.run(h, false, result)
 	default:
 		m.askCgroup(h, thenRun, result)
@@ -211,7 +204,7 @@ func (m *Machine) enterSignal(h machine.Host, rung SubState, result string) {
 	if rung == StopSigterm && restarting(h) {
 		op = control.Restart
 	}
-	procs := control.Processes{Main: m.s.MainPID, Control: m.s.ControlPID, Cgroup: m.mayHaveProcesses()}
+	procs := control.Processes{Main: m.s.MainPID, Control: m.s.ControlPID, Cgroup: m.s.Processes}
 	sub, kill, then, ok := ladder.Climb(h.Unit(), string(rung), op, procs)
 	if !ok {
 		m.leaveLadder(h, then)
@@ -228,7 +221,7 @@ func (m *Machine) killed(h machine.Host, p *Pending, left bool) {
 		return
 	}
 	if p.Kill.Cgroup && m.s.MainPID == 0 && m.s.ControlPID == 0 {
-		m.s.Empty = true
+		m.s.Processes = false
 	}
 	next, then, more := ladder.Next(h.Unit(), string(p.Rung))
 	if more {

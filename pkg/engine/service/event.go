@@ -12,7 +12,6 @@ func (m *Machine) oomKilled(h machine.Host, e machine.OOMKill) {
 	if policy != "stop" && policy != "kill" {
 		return
 	}
-	m.s.Empty = false
 	switch m.s.Sub {
 	case Condition, StartPre, Start, StartPost, Stop:
 		if policy == "stop" {

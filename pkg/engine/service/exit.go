@@ -63,7 +63,7 @@ func (m *Machine) mainOver(h machine.Host, e machine.Exit) {
 	}
 	s.MainIndex = 0
 	switch {
-	case svc.ExitType != "cgroup" || !m.mayHaveProcesses():
+	case svc.ExitType != "cgroup" || !m.s.Processes:
 		m.mainGone(h, result)
 	default:
 		m.askCgroup(h, thenGone, result)
@@ -116,6 +116,8 @@ func (m *Machine) mainGoneInStart(h machine.Host, t, result string) {
 		case !svc.RemainAfterExit || m.notifyAccess(svc) == "main":
 			// Nobody is left who could say READY=1.
 			m.enterSignal(h, StopSigterm, ResultProtocol)
+		default:
+			m.askCgroup(h, thenReady, ResultSuccess)
 		}
 	default:
 		m.enterRunning(h, result)

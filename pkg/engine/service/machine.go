@@ -78,7 +78,7 @@ func (m *Machine) begin(h machine.Host) {
 	*s = State{
 		Sub: s.Sub, CleanResult: s.CleanResult, Timer: s.Timer, Store: s.Store, NRestarts: restarts, DebugNext: s.DebugNext,
 		BusNameWatched: s.BusNameWatched, BusNameOwner: s.BusNameOwner,
-		Main: control.Status{}, Realized: s.Realized,
+		Realized: s.Realized, Processes: s.Processes, Leftovers: s.Processes, Frozen: s.Frozen,
 	}
 	m.watchBusName(h)
 	m.enterCondition(h)
@@ -107,8 +107,10 @@ func (m *Machine) stopJob(h machine.Host) machine.Answer {
 		return machine.Accepted
 	case AutoRestart, AutoRestartQueued:
 		// The restart is given up, and what follows counts from nothing.
-		m.s.ForbidRestart, m.s.FlushRestarts = false, true
+		m.s.ForbidRestart, m.s.FlushRestarts, m.s.DebugNext = false, true, false
 		m.setState(h, m.deadState(h.Unit()))
+		h.Emit(machine.ReleaseRuntime{Unit: h.Unit().Name, Restarting: m.willRestart(h)})
+		m.unwatchBusName(h)
 	case Condition, StartPre, Start, StartPost, Reload, ReloadSignal, ReloadNotify, ReloadPost, StopWatchdog:
 		// Something is on its way: no ExecStop=, straight to the signals.
 		m.enterSignal(h, StopSigterm, ResultSuccess)
@@ -249,7 +251,7 @@ func (m *Machine) ResetFailed(h machine.Host) {
 // setState enters a sub-state: what it does not hold is let go, then the change is announced.
 func (m *Machine) setState(h machine.Host, sub SubState) {
 	s := &m.s
-	old, before := s.Sub, m.ActiveState(h.Unit())
+	before, wasDown := m.ActiveState(h.Unit()), states[s.Sub].down
 	f := states[sub]
 	if !f.main {
 		m.dropMain(h)
@@ -269,12 +271,13 @@ func (m *Machine) setState(h machine.Host, sub SubState) {
 	if now.IsActiveOrReloading() && !before.IsActiveOrReloading() {
 		s.ActiveSince = h.Now().Monotonic
 	}
-	if sub != old {
-		m.dirty = false
-		h.StateChanged(before)
-	}
-	if f.down {
-		m.releaseCgroup(h)
+	// Told even if it is the old one: a start that failed at once leaves a failed unit failed, and its job must end.
+	m.dirty = false
+	h.StateChanged(before)
+	if f.down && (s.Realized || !wasDown) {
+		// It goes if it is empty; if not, its end is tried again when it is.
+		s.Realized = false
+		h.Emit(machine.ReleaseCgroup{Unit: h.Unit().Name})
 	}
 }
 
@@ -304,16 +307,6 @@ func (m *Machine) realizeCgroup(h machine.Host) {
 		h.Emit(machine.RealizeCgroup{Unit: h.Unit().Name})
 	}
 }
-
-func (m *Machine) releaseCgroup(h machine.Host) {
-	if m.s.Realized {
-		m.s.Realized, m.s.Empty = false, false
-		h.Emit(machine.ReleaseCgroup{Unit: h.Unit().Name})
-	}
-}
-
-// mayHaveProcesses reports whether the cgroup could hold processes.
-func (m *Machine) mayHaveProcesses() bool { return m.s.Realized && !m.s.Empty }
 
 func (m *Machine) mainAlive() bool {
 	return m.s.MainPID != 0 || m.s.Owed != nil && m.s.Owed.Slot == machine.SlotMain

@@ -122,7 +122,7 @@ func (m *Machine) pidFileRead(h machine.Host, p *Pending, e machine.PIDFileRead)
 
 // askPIDFileWriters waits for the PID file if there is somebody who can write it.
 func (m *Machine) askPIDFileWriters(h machine.Host) {
-	if !m.mayHaveProcesses() {
+	if !m.s.Processes {
 		m.pidFileMissing(h)
 		return
 	}
@@ -175,8 +175,12 @@ func (m *Machine) pidChecked(h machine.Host, p *Pending, e machine.PIDChecked) {
 }
 
 func (m *Machine) cgroupChecked(h machine.Host, p *Pending, populated bool) {
-	if !populated && m.s.MainPID == 0 && m.s.ControlPID == 0 {
-		m.s.Empty = true
+	switch {
+	case populated:
+		// Leftovers of the previous activation: the cgroup is there, and what is in it can be signalled.
+		m.realizeCgroup(h)
+	case m.s.MainPID == 0 && m.s.ControlPID == 0:
+		m.s.Processes = false
 	}
 	svc := h.Unit().GetService()
 	switch p.Then {
@@ -192,6 +196,10 @@ func (m *Machine) cgroupChecked(h machine.Host, p *Pending, populated bool) {
 		m.execStart(h)
 	case thenRun:
 		m.run(h, populated, p.Result)
+	case thenReady:
+		if !populated {
+			m.enterStopPost(h, ResultProtocol)
+		}
 	case thenPIDFile:
 		if !populated {
 			m.pidFileMissing(h)
@@ -219,7 +227,7 @@ func (m *Machine) cgroupEmpty(h machine.Host) {
 	if m.mainAlive() || m.controlAlive() {
 		return
 	}
-	m.s.Empty = true
+	m.s.Processes, m.s.Leftovers = false, false
 	svc := h.Unit().GetService()
 	switch m.s.Sub {
 	case Start:

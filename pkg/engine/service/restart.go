@@ -43,7 +43,6 @@ func (m *Machine) enterDead(h machine.Host, result string, mayRestart bool) {
 		s.RestartExtra = draw(h, svc.RestartRandomizedDelayUSec)
 		s.Timer.Arm(h.Now().Monotonic)
 		m.setState(h, AutoRestart)
-		s.Timer.Arm(h.Now().Monotonic)
 	} else {
 		s.DebugNext = false
 		s.FlushRestarts = true
@@ -130,7 +129,7 @@ func (m *Machine) RestartUSecNext(cfg *unit.Unit) uint64 {
 		return last
 	}
 	base := max(float64(first), 1)
-	return uint64(base * math.Pow(float64(last)/base, float64(next-1)/float64(steps)))
+	return uint64(math.Round(base * math.Pow(float64(last)/base, float64(next-1)/float64(steps))))
 }
 
 func (m *Machine) restartDelay(svc *unit.Service) uint64 {

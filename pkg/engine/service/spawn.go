@@ -158,7 +158,7 @@ func (m *Machine) answer(h machine.Host, p *Pending, ev machine.Event) {
 func (m *Machine) spawned(h machine.Host, p *Pending, pid int32) {
 	s := &m.s
 	now := h.Now()
-	s.Empty = false
+	s.Processes = true
 	if pid != 0 {
 		h.Track(pid)
 	}

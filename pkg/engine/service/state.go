@@ -71,7 +71,8 @@ type State struct {
 	ForbidRestart  bool          `json:"forbid,omitempty"` // stopped by hand
 	DebugNext      bool          `json:"debug,omitempty"`  // RestartMode=debug: DEBUG_INVOCATION=1
 	Realized       bool          `json:"cgroup,omitempty"`
-	Empty          bool          `json:"empty,omitempty"` // no process in the cgroup since the last spawn
+	Processes      bool          `json:"procs,omitempty"` // the cgroup may hold processes; false is certain
+	Leftovers      bool          `json:"left,omitempty"`  // the previous activation may have left some
 	ConditionUnmet bool          `json:"unmet,omitempty"` // an ExecCondition= said no
 
 	Watchdog         machine.Instant `json:"wd,omitzero"` // last sign of life; zero: not watched
@@ -119,6 +120,7 @@ const (
 	thenGone      Then = "gone"      // CheckCgroup: the main process ended (ExitType=cgroup)
 	thenStart     Then = "start"     // CheckCgroup: leftovers before ExecStart=
 	thenPre       Then = "pre"       // CheckCgroup: leftovers before ExecStartPre=
+	thenReady     Then = "ready"     // CheckCgroup: can anybody still say READY=1?
 	thenPIDFile   Then = "pidfile"   // CheckCgroup: can anybody still write the PID file?
 	thenStarted   Then = "started"   // main pid of a forking service, after ExecStart=
 	thenPosted    Then = "posted"    // the same after ExecStartPost=
