@@ -1,0 +1,106 @@
+package loader
+
+import (
+	"strings"
+
+	"github.com/muster-init/muster/pkg/unit"
+)
+
+// Changes says which definitions differ between two scans.
+type Changes struct {
+	names    map[string]bool // fragments (also templates), owners of links
+	dropdirs map[string]bool // NAME.d without the .d: a unit, a template, a prefix (foo-.service) or a type ("service")
+}
+
+// Empty reports whether nothing changed.
+func (c Changes) Empty() bool { return len(c.names) == 0 && len(c.dropdirs) == 0 }
+
+// Compare finds what differs. It costs a look at every entry, nothing is opened.
+func Compare(old, now *Index) Changes {
+	c := Changes{names: map[string]bool{}, dropdirs: map[string]bool{}}
+	for name, list := range now.files {
+		if !sameFiles(old.files[name], list) {
+			c.names[name] = true
+		}
+	}
+	for name := range old.files {
+		if len(now.files[name]) == 0 {
+			c.names[name] = true
+		}
+	}
+	compareSubdirs(old.dropins, now.dropins, func(key string) { c.dropdirs[strings.TrimSuffix(key, ".d")] = true })
+	compareSubdirs(old.links, now.links, func(owner string) { c.names[owner] = true })
+	return c
+}
+
+// sameFiles compares only the file that counts: what stands behind it has no effect.
+func sameFiles(a, b []file) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return len(a) == len(b)
+	}
+	return a[0] == b[0]
+}
+
+func compareSubdirs(old, now map[string][]subdir, changed func(string)) {
+	for key, list := range now {
+		if !sameSubdirs(old[key], list) {
+			changed(key)
+		}
+	}
+	for key := range old {
+		if len(now[key]) == 0 {
+			changed(key)
+		}
+	}
+}
+
+func sameSubdirs(a, b []subdir) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].path != b[i].path || a[i].kind != b[i].kind || len(a[i].entries) != len(b[i].entries) {
+			return false
+		}
+		for j := range a[i].entries {
+			if a[i].entries[j] != b[i].entries[j] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Affects reports whether a unit with these names has to be read again.
+func (c Changes) Affects(names []string) bool {
+	if c.Empty() {
+		return false
+	}
+	for _, name := range names {
+		if c.names[name] || c.dropdirs[unit.TypeOf(name).String()] {
+			return true
+		}
+		if unit.Form(name) == unit.NameInstance && c.affectsName(unit.TemplateOf(name)) {
+			return true
+		}
+		if c.affectsName(name) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c Changes) affectsName(name string) bool {
+	if c.names[name] {
+		return true
+	}
+	if len(c.dropdirs) == 0 {
+		return false
+	}
+	for _, n := range dashPrefixes(name) {
+		if c.dropdirs[n] {
+			return true
+		}
+	}
+	return false
+}

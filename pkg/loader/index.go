@@ -1,0 +1,188 @@
+package loader
+
+import (
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/unit"
+)
+
+// Index is what the directories of the search path hold. It is immutable: Scan makes a new one.
+type Index struct {
+	dirs    []string            // existing directories in order of precedence, without doubles
+	files   map[string][]file   // unit name → its files, the one that counts first
+	dropins map[string][]subdir // "NAME.d" → the directories of that name in order of precedence
+	links   map[string][]subdir // unit name → its .wants/, .requires/, .upholds/ directories
+	aliases map[string][]string // unit name → names of links that lead to it
+}
+
+// file is one entry with the name of a unit.
+type file struct {
+	path   string
+	target string // what a link points to, "" for a regular file
+	id     identity
+	masked bool
+}
+
+// identity changes whenever the content of a file may have.
+type identity struct {
+	ino   uint64
+	size  int64
+	mtime int64 // ns
+	ctime int64 // ns
+}
+
+// subdir is a directory NAME.d, NAME.wants, … with the entries that matter.
+type subdir struct {
+	path    string
+	kind    unit.DepType // of dependency links; 0 for drop-ins
+	mtime   int64        // of the directory, ns
+	entries []file
+}
+
+const (
+	// entriesMax bounds what one directory may hold; the rest is not seen.
+	entriesMax = 1 << 20
+	// aliasDepthMax bounds a chain of links from name to name.
+	aliasDepthMax = 16
+)
+
+var linkKinds = []struct {
+	suffix string
+	kind   unit.DepType
+}{{".wants", unit.DepWants}, {".requires", unit.DepRequires}, {".upholds", unit.DepUpholds}}
+
+// Scan lists the directories. What can't be listed is left out.
+func Scan(path []string) *Index {
+	x := &Index{files: map[string][]file{}, dropins: map[string][]subdir{}, links: map[string][]subdir{}, aliases: map[string][]string{}}
+	seen := map[identity]bool{}
+	for _, dir := range path {
+		if dir == "" || dir[0] != '/' {
+			continue
+		}
+		var st unix.Stat_t
+		if unix.Stat(dir, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			continue
+		}
+		id := identity{ino: st.Ino, size: int64(st.Dev)}
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		x.dirs = append(x.dirs, dir)
+		x.scanDir(dir)
+	}
+	x.findAliases()
+	return x
+}
+
+func (x *Index) scanDir(dir string) {
+	_ = eachEntry(dir, func(name string, st *unix.Stat_t, fd int) {
+		switch st.Mode & unix.S_IFMT {
+		case unix.S_IFDIR:
+			x.addSubdir(dir, name)
+		case unix.S_IFREG:
+			if unit.ValidName(name, unit.NameAny) {
+				x.files[name] = append(x.files[name], file{path: dir + "/" + name, id: identityOf(st), masked: st.Size == 0})
+			}
+		case unix.S_IFLNK:
+			if unit.ValidName(name, unit.NameAny) {
+				x.files[name] = append(x.files[name], link(dir, name, st, fd))
+			} else if hasSubdirSuffix(name) {
+				x.addSubdir(dir, name)
+			}
+		}
+	})
+}
+
+func hasSubdirSuffix(name string) bool {
+	if strings.HasSuffix(name, ".d") {
+		return true
+	}
+	for _, l := range linkKinds {
+		if strings.HasSuffix(name, l.suffix) {
+			return true
+		}
+	}
+	return false
+}
+
+// addSubdir lists NAME.d and the directories of dependency links.
+func (x *Index) addSubdir(dir, name string) {
+	path := dir + "/" + name
+	if strings.HasSuffix(name, ".d") {
+		s := subdir{path: path, mtime: modified(path)}
+		_ = eachEntry(path, func(entry string, st *unix.Stat_t, fd int) {
+			if strings.HasSuffix(entry, ".conf") && entry[0] != '.' {
+				f := file{path: path + "/" + entry, id: identityOf(st), masked: st.Size == 0}
+				if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+					f = link(path, entry, st, fd)
+				}
+				s.entries = append(s.entries, f)
+			}
+		})
+		x.dropins[name] = append(x.dropins[name], s)
+		return
+	}
+	for _, l := range linkKinds {
+		owner, ok := strings.CutSuffix(name, l.suffix)
+		if !ok || !unit.ValidName(owner, unit.NameAny) {
+			continue
+		}
+		s := subdir{path: path, kind: l.kind}
+		_ = eachEntry(path, func(entry string, st *unix.Stat_t, fd int) {
+			if unit.ValidName(entry, unit.NameAny) {
+				f := file{path: path + "/" + entry, id: identityOf(st)}
+				if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+					f = link(path, entry, st, fd)
+				}
+				s.entries = append(s.entries, f)
+			}
+		})
+		x.links[owner] = append(x.links[owner], s)
+	}
+}
+
+func modified(path string) int64 {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return 0
+	}
+	return st.Mtim.Nano()
+}
+
+// link reads a symbolic link. What it leads to outside of its directory may change without the link: the identity takes the target's in.
+func link(dir, name string, st *unix.Stat_t, fd int) file {
+	f := file{path: dir + "/" + name, id: identityOf(st)}
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(fd, name, buf)
+	if err != nil {
+		return f
+	}
+	f.target = string(buf[:n])
+	var to unix.Stat_t
+	if f.target == "/dev/null" {
+		f.masked = true
+	} else if unix.Fstatat(fd, name, &to, 0) == nil {
+		t := identityOf(&to)
+		f.id.mtime ^= t.mtime
+		f.id.ctime ^= t.ctime
+		f.id.size += t.size
+		f.masked = to.Mode&unix.S_IFMT == unix.S_IFCHR || to.Mode&unix.S_IFMT == unix.S_IFREG && to.Size == 0
+	}
+	return f
+}
+
+func identityOf(st *unix.Stat_t) identity {
+	return identity{ino: st.Ino, size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano()}
+}
+
+// absoluteTarget is the path that a link leads to, without following further.
+func (f file) absoluteTarget() string {
+	if f.target == "" || f.target[0] == '/' {
+		return filepath.Clean(f.target)
+	}
+	return filepath.Join(filepath.Dir(f.path), f.target)
+}

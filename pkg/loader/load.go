@@ -1,0 +1,290 @@
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/unit"
+)
+
+// fileMax bounds the size of one unit file in bytes.
+const fileMax = 16 << 20
+
+// Loader makes configurations from the files of an index. It belongs to the manager's loop; the index may be made elsewhere.
+type Loader struct {
+	path      []string
+	index     *Index
+	host      *unit.Host
+	defaults  *unit.Defaults
+	transient map[string]*unit.Unit
+	report    func(unit.Message)
+}
+
+// New makes a loader for a search path. report gets every message about a unit file.
+func New(path []string, index *Index, host *unit.Host, defaults *unit.Defaults, report func(unit.Message)) *Loader {
+	return &Loader{path: path, index: index, host: host, defaults: defaults, transient: map[string]*unit.Unit{}, report: report}
+}
+
+// Index is the index in use.
+func (l *Loader) Index() *Index { return l.index }
+
+// Path is the search path.
+func (l *Loader) Path() []string { return l.path }
+
+// Host is what specifiers expand to.
+func (l *Loader) Host() *unit.Host { return l.host }
+
+// Defaults are the manager's defaults for units.
+func (l *Loader) Defaults() *unit.Defaults { return l.defaults }
+
+// Use changes to a newer index.
+func (l *Loader) Use(x *Index) { l.index = x }
+
+// SetDefaults changes the defaults for units that are loaded from now on.
+func (l *Loader) SetDefaults(d *unit.Defaults) { l.defaults = d }
+
+// Load gives the configuration of the unit that goes by name; never nil.
+func (l *Loader) Load(name string) *unit.Unit {
+	r := l.index.Resolve(name)
+	if r.Err != nil {
+		return l.broken(name, r.Names, unit.StateError, unit.ErrLoadFailed, r.Err.Error())
+	}
+	if r.Masked {
+		u := l.broken(r.Name, r.Names, unit.StateMasked, unit.ErrUnitMasked, "Unit "+r.Name+" is masked.")
+		u.FragmentPath = r.Fragment
+		return u
+	}
+	src := unit.Source{Name: r.Name, Names: r.Names, Optional: optional(r.Name)}
+	src.Transient = isTransient(r.Fragment)
+	if r.Fragment != "" {
+		text, err := readFile(r.Fragment)
+		if err != nil {
+			u := l.broken(r.Name, r.Names, unit.StateError, unit.ErrLoadFailed, fmt.Sprintf("Unit %s failed to load: %v", r.Name, err))
+			u.FragmentPath = r.Fragment
+			l.report(unit.Message{Level: unit.LevelError, File: r.Fragment, Text: err.Error()})
+			return u
+		}
+		src.Fragment = &unit.File{Path: r.Fragment, Text: text}
+	}
+	for _, p := range l.index.DropIns(r.Names) {
+		text, err := readFile(p)
+		if err != nil {
+			l.report(unit.Message{Level: unit.LevelError, File: p, Text: err.Error() + "; the drop-in is ignored"})
+			continue
+		}
+		src.DropIns = append(src.DropIns, unit.File{Path: p, Text: text})
+	}
+	for _, k := range l.index.Links(r.Names) {
+		src.Links = append(src.Links, unit.Link{Path: k.Path, Type: k.Type, Name: k.Name})
+	}
+	u, messages := unit.Load(l.host, l.defaults, &src)
+	for _, m := range messages {
+		l.report(m)
+	}
+	return u
+}
+
+// broken makes the configuration of a unit that can't be used.
+func (l *Loader) broken(name string, names []string, state unit.LoadState, errName, message string) *unit.Unit {
+	u := unit.New(name, l.defaults)
+	u.Names, u.LoadState = names, state
+	u.LoadError = &unit.LoadError{Name: errName, Message: message}
+	return u
+}
+
+// optional names are units that exist without a file: slices by their name, what the kernel brings, and the manager's own scope.
+func optional(name string) bool {
+	switch unit.TypeOf(name) {
+	case unit.TypeSlice, unit.TypeDevice:
+		return true
+	}
+	return name == "init.scope" || name == "-.mount"
+}
+
+// isTransient reports whether a fragment lies in a directory of transient units.
+func isTransient(path string) bool {
+	dir := path[:max(0, lastSlash(path))]
+	return len(dir) >= len("/transient") && dir[len(dir)-len("/transient"):] == "/transient"
+}
+
+func lastSlash(s string) int {
+	for i := len(s) - 1; i >= 0; i-- {
+		if s[i] == '/' {
+			return i
+		}
+	}
+	return 0
+}
+
+// readFile reads a regular file of bounded size. A fifo or a device in place of a unit file does not block.
+func readFile(path string) (string, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return "", &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return "", &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return "", fmt.Errorf("%s: not a regular file", path)
+	case st.Size > fileMax:
+		return "", fmt.Errorf("%s: %d bytes are more than a unit file may have (%d)", path, st.Size, fileMax)
+	}
+	buf := make([]byte, 0, st.Size+1)
+	for len(buf) <= fileMax {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return "", &os.PathError{Op: "read", Path: path, Err: err}
+		}
+		if n == 0 {
+			return string(buf), nil
+		}
+		buf = buf[:len(buf)+n]
+	}
+	return "", fmt.Errorf("%s: %w", path, io.ErrShortBuffer)
+}
+
+// NeedReload reports whether the files of a loaded unit changed since the index was made. Only the unit's own files are looked at.
+func (l *Loader) NeedReload(u *unit.Unit) bool {
+	if u.FragmentPath != "" && l.changed(u.Names, u.FragmentPath) {
+		return true
+	}
+	for _, p := range u.DropInPaths {
+		if l.index.changedDropIn(p) {
+			return true
+		}
+	}
+	return l.index.newDropIns(u.Names)
+}
+
+func (l *Loader) changed(names []string, fragment string) bool {
+	for _, name := range names {
+		for _, f := range l.index.files[name] {
+			if f.path == fragment {
+				return f.id != currentIdentity(fragment)
+			}
+		}
+		if unit.Form(name) == unit.NameInstance {
+			for _, f := range l.index.files[unit.TemplateOf(name)] {
+				if f.path == fragment {
+					return f.id != currentIdentity(fragment)
+				}
+			}
+		}
+	}
+	return currentIdentity(fragment) == identity{}
+}
+
+// currentIdentity looks at a file as the scan does.
+func currentIdentity(path string) identity {
+	var st unix.Stat_t
+	if unix.Lstat(path, &st) != nil {
+		return identity{}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return identityOf(&st)
+	}
+	dir, err := os.Open(path[:lastSlash(path)])
+	if err != nil {
+		return identity{}
+	}
+	defer dir.Close()
+	return link(path[:lastSlash(path)], path[lastSlash(path)+1:], &st, int(dir.Fd())).id
+}
+
+func (x *Index) changedDropIn(path string) bool {
+	key := path[:lastSlash(path)]
+	key = key[lastSlash(key)+1:]
+	for _, s := range x.dropins[key] {
+		for _, e := range s.entries {
+			if e.path == path {
+				return e.id != currentIdentity(path)
+			}
+		}
+	}
+	return true
+}
+
+// newDropIns reports drop-in directories that have appeared or changed.
+func (x *Index) newDropIns(names []string) bool {
+	for _, name := range names {
+		key := name + ".d"
+		for _, dir := range x.dirs {
+			path := dir + "/" + key
+			var st unix.Stat_t
+			exists := unix.Stat(path, &st) == nil
+			if exists != x.hasDropInDir(key, path) || exists && st.Mtim.Nano() != x.dropInDirTime(key, path) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (x *Index) hasDropInDir(key, path string) bool {
+	for _, s := range x.dropins[key] {
+		if s.path == path {
+			return true
+		}
+	}
+	return false
+}
+
+func (x *Index) dropInDirTime(key, path string) int64 {
+	for _, s := range x.dropins[key] {
+		if s.path == path {
+			return s.mtime
+		}
+	}
+	return 0
+}
+
+// AddTransient makes the index know a fragment that was just written below the transient directory, without a new scan.
+func (l *Loader) AddTransient(name, path string) {
+	var st unix.Stat_t
+	if unix.Lstat(path, &st) != nil {
+		return
+	}
+	f := file{path: path, id: identityOf(&st)}
+	rest := l.index.files[name][:0:0]
+	for _, other := range l.index.files[name] {
+		if other.path != path {
+			rest = append(rest, other)
+		}
+	}
+	l.index.files[name] = append([]file{f}, rest...)
+}
+
+// RefreshDropIns lists the directories NAME.d of one unit again, after a drop-in of it was written or removed.
+func (l *Loader) RefreshDropIns(name string) {
+	key := name + ".d"
+	delete(l.index.dropins, key)
+	for _, dir := range l.index.dirs {
+		var st unix.Stat_t
+		if unix.Stat(dir+"/"+key, &st) == nil {
+			l.index.addSubdir(dir, key)
+		}
+	}
+}
+
+// Files lists every unit file that counts: the name and its path, for list-unit-files.
+func (x *Index) Files() map[string]string {
+	out := make(map[string]string, len(x.files))
+	for name, list := range x.files {
+		out[name] = list[0].path
+	}
+	return out
+}
