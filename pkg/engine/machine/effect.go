@@ -127,7 +127,7 @@ type (
 	// WatchPID asks for ProcessExited of a process that may not be a child of the manager.
 	WatchPID   struct{ PID int32 }
 	UnwatchPID struct{ PID int32 }
-	// WatchName asks for NameOwnerChanged of a bus name.
+	// WatchName asks for NameOwnerChanged of a bus name. An owner that it has at that time is reported in the same way.
 	WatchName   struct{ Name string }
 	UnwatchName struct{ Name string }
 	// CloseHandle closes a descriptor. PollHandle asks for HandleHangup.

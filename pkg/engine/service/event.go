@@ -52,7 +52,7 @@ func (m *Machine) unwatchBusName(h machine.Host) {
 // nameOwnerChanged: the bus name of the service has got or lost its owner. v255: service_bus_name_owner_change
 func (m *Machine) nameOwnerChanged(h machine.Host, e machine.NameOwnerChanged) {
 	svc := h.Unit().GetService()
-	if svc.BusName == "" || e.Bus != svc.BusName {
+	if !m.s.BusNameWatched || e.Bus != svc.BusName {
 		return
 	}
 	s := &m.s

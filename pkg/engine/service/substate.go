@@ -97,7 +97,7 @@ var states = map[SubState]facts{
 	DeadResourcesPinned:     {active: machine.Inactive, down: true},
 	AutoRestart:             {active: act, timer: restartTimer, down: true},
 	AutoRestartQueued:       {active: act, down: true},
-	Cleaning:                {active: machine.Maintenance, timer: cleanTimer, control: true},
+	Cleaning:                {active: machine.Maintenance, timer: cleanTimer},
 }
 
 // What follows the last rung of the ladder.

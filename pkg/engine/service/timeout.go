@@ -212,7 +212,8 @@ func (m *Machine) watchdogMissed(h machine.Host) {
 
 // forceWatchdog is WATCHDOG=trigger.
 func (m *Machine) forceWatchdog(h machine.Host) {
-	if !h.WatchdogsEnabled() {
+	f := states[m.s.Sub]
+	if !f.main || f.active == machine.Deactivating || !h.WatchdogsEnabled() {
 		return
 	}
 	text := m.s.StatusText
