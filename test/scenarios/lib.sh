@@ -46,7 +46,7 @@ expect_rc() {
 }
 
 # prop UNIT PROPERTY: one property as systemctl shows it.
-prop() { systemctl show -P "$2" "$1"; }
+prop() { systemctl show -P "$2" -- "$1"; }
 
 # expect_prop UNIT PROPERTY=WANT…: properties must have these values.
 expect_prop() {
@@ -61,7 +61,7 @@ expect_prop() {
 # state UNIT: active and sub state, as active/running.
 state() {
     local text
-    text=$(systemctl show --property=ActiveState --property=SubState "$1")
+    text=$(systemctl show --property=ActiveState --property=SubState -- "$1")
     text=${text#*=}
     printf '%s/%s' "${text%%$'\n'*}" "${text##*=}"
 }

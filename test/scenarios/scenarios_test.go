@@ -37,7 +37,7 @@ const oneTimeout = 60 * time.Second
 type harness struct {
 	program box.Program
 	root    string
-	payload string
+	tools   string // directory of the programs the scenarios use
 	dir     string // test/scenarios
 	shared  *box.Box
 	passed  int
@@ -49,7 +49,7 @@ func TestScenarios(t *testing.T) {
 		t.Fatal("the scenarios boot an init in namespaces and need root: run `sudo make test`, or `make unit` without them")
 	}
 	names := scenarioNames(t)
-	payload := buildPayload(t)
+	tools := buildTools(t)
 	spec, err := root.Find(*rootName)
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +59,7 @@ func TestScenarios(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range strings.Split(*initNames, ",") {
-		h := &harness{root: dir, payload: payload}
+		h := &harness{root: dir, tools: tools}
 		h.dir, _ = filepath.Abs(".")
 		repository, err := box.Repository()
 		if err != nil {
@@ -118,7 +118,7 @@ func (h *harness) runOne(t *testing.T, name string) {
 	if ended(b) {
 		console = "\nPID 1 is gone; console:\n" + lastLines(b.Console(), 40)
 	}
-	t.Errorf("%s on %s: exit status %d, %v\n%s%s%s", name, h.program.Name, result.Code, err, lastLines(result.Stdout, 20), lastLines(result.Stderr, 20), console)
+	t.Errorf("%s on %s: exit status %d, %v\n%s%s%s", name, h.program.Name, result.Code, err, lastLines(result.Stdout, 60), lastLines(result.Stderr, 60), console)
 	if b == h.shared && (err != nil || result.Code != 1 || ended(b)) {
 		h.stopShared(t)
 	}
@@ -140,7 +140,9 @@ AllowIsolate=yes
 	b, err := box.Start(box.Options{
 		Root: h.root, Init: h.program.Path, Args: h.program.Args, Files: files,
 		Binds: append([]box.Bind{
-			{Source: h.dir, Target: "/scenarios"}, {Source: h.payload, Target: "/usr/local/bin/payload"},
+			{Source: h.dir, Target: "/scenarios"},
+			{Source: filepath.Join(h.tools, "payload"), Target: "/usr/local/bin/payload"},
+			{Source: filepath.Join(h.tools, "busprobe"), Target: "/usr/local/bin/busprobe"},
 		}, h.program.Binds...),
 	})
 	if err != nil {
@@ -192,15 +194,16 @@ func scenarioNames(t *testing.T) []string {
 	return names
 }
 
-func buildPayload(t *testing.T) string {
+// buildTools builds the payload of the units and the D-Bus client.
+func buildTools(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "payload")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "../payload")
+	dir := t.TempDir()
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "godbus_no_tcp", "-o", dir+"/", "../payload", "../busprobe")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("payload: %v\n%s", err, out)
+		t.Fatalf("building the tools: %v\n%s", err, out)
 	}
-	return path
+	return dir
 }
 
 func lastLines(text string, n int) string {
