@@ -29,6 +29,8 @@ type Context struct {
 	pos     Pos
 	dropped int
 	badText string // first fatal fault
+
+	brokenText string // why the fragment can't be read at all
 }
 
 // say records a message at the current position.

@@ -47,6 +47,11 @@ func (c *Context) resolveName(word string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return c.fillTemplate(name)
+}
+
+// fillTemplate checks a name and makes an instance of a template.
+func (c *Context) fillTemplate(name string) (string, error) {
 	switch Form(name) {
 	case 0:
 		return "", errText("unit name ", quoted(name), " is not valid")

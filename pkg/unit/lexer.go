@@ -19,6 +19,7 @@ type Line struct {
 	Key     string // "" for a section header
 	Value   string
 	Fault   string // not empty: the line is to be ignored, and why
+	Fatal   bool   // with Fault: the rest of the file can't be used either
 }
 
 // Lexer cuts the text of a unit file into lines. The strings it gives are
@@ -27,7 +28,6 @@ type Lexer struct {
 	rest    string
 	number  uint32
 	section string
-	broken  bool // inside a section with a broken header
 }
 
 // NewLexer starts at the beginning of text. A byte order mark is skipped.
@@ -40,55 +40,41 @@ func (l *Lexer) Next() (line Line, ok bool) {
 	for l.rest != "" {
 		text, long := l.logical()
 		if long {
-			return Line{Number: l.number, Section: l.section, Fault: "line is longer than 1 MiB"}, true
+			return l.fatal("Line is longer than 1 MiB, ignoring the rest of the file."), true
 		}
 		text = trimSpace(text)
-		if text == "" {
+		switch {
+		case text == "":
 			continue
+		case !utf8.ValidString(text):
+			return l.fatal("String is not UTF-8 clean, ignoring the rest of the file: " + printable(text)), true
+		case text[0] != '[':
+			return assignment(Line{Number: l.number, Section: l.section}, text), true
+		case len(text) < 3 || text[len(text)-1] != ']':
+			return l.fatal("Invalid section header '" + printable(text) + "', ignoring the rest of the file."), true
 		}
-		line = Line{Number: l.number, Section: l.section}
-		if !utf8.ValidString(text) {
-			// DEVIATION: systemd 252 refuses the whole unit; only the line is lost here.
-			line.Fault = "text isn't valid UTF-8"
-			if text[0] == '[' {
-				l.section, l.broken = "", true
-			}
-			return line, true
-		}
-		if text[0] == '[' {
-			return l.header(line, text), true
-		}
-		if l.broken {
-			continue
-		}
-		return assignment(line, text), true
+		l.section = text[1 : len(text)-1]
+		return Line{Number: l.number, Section: l.section}, true
 	}
 	return Line{}, false
 }
 
-// header starts a section. DEVIATION: a broken header costs its section;
-// systemd 252 refuses the whole unit.
-func (l *Lexer) header(line Line, text string) Line {
-	if len(text) < 3 || text[len(text)-1] != ']' {
-		l.section, l.broken = "", true
-		line.Section = ""
-		line.Fault = "section header " + quoted(text) + " is broken"
-		return line
-	}
-	l.section, l.broken = text[1:len(text)-1], false
-	line.Section = l.section
-	return line
+// fatal ends the file: as in systemd, text that can't be made sense of
+// isn't read past.
+func (l *Lexer) fatal(fault string) Line {
+	l.rest = ""
+	return Line{Number: l.number, Section: l.section, Fault: fault, Fatal: true}
 }
 
 func assignment(line Line, text string) Line {
 	eq := strings.IndexByte(text, '=')
 	switch {
 	case line.Section == "":
-		line.Fault = "assignment outside of any section"
+		line.Fault = "Assignment outside of section, ignoring."
 	case eq < 0:
-		line.Fault = "line without ="
+		line.Fault = "Missing '=', ignoring line."
 	case eq == 0:
-		line.Fault = "nothing before ="
+		line.Fault = "Missing key name before '=', ignoring line."
 	default:
 		line.Key, line.Value = trimSpace(text[:eq]), trimSpace(text[eq+1:])
 	}
@@ -109,7 +95,6 @@ func (l *Lexer) logical() (text string, long bool) {
 			continue
 		}
 		if len(joined)+len(start) > LineMax {
-			l.skipContinuation(start)
 			return "", true
 		}
 		more := endsEscaped(start)
@@ -124,13 +109,6 @@ func (l *Lexer) logical() (text string, long bool) {
 		if l.rest == "" {
 			return string(joined), false
 		}
-	}
-}
-
-// skipContinuation drops the rest of a line that is too long.
-func (l *Lexer) skipContinuation(last string) {
-	for endsEscaped(last) && l.rest != "" {
-		last = l.physical()
 	}
 }
 

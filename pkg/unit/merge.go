@@ -47,7 +47,13 @@ func Load(host *Host, d *Defaults, src *Source) (*Unit, []Message) {
 	}
 	for i, l := range src.Links {
 		u.Links = append(u.Links, l.Path)
-		u.addDep(l.Type, c.intern(l.Name), Pos{File: PosLink, Line: uint32(i + 1)})
+		c.file = l.Path
+		name, err := c.fillTemplate(l.Name)
+		if err != nil {
+			c.say(LevelWarning, err.Error())
+			continue
+		}
+		u.addDep(l.Type, name, Pos{File: PosLink, Line: uint32(i + 1)})
 	}
 	if len(src.DropIns) > 0 {
 		u.DropInPaths = make([]string, 0, len(src.DropIns))
@@ -68,6 +74,10 @@ func Load(host *Host, d *Defaults, src *Source) (*Unit, []Message) {
 	}
 	u.LoadState = StateLoaded
 	c.finish()
+	if c.brokenText != "" {
+		u.LoadState = StateError
+		u.LoadError = &LoadError{ErrLoadFailed, "Unit " + u.Name + " failed to load properly: " + c.brokenText}
+	}
 	return u, c.finishMessages()
 }
 
@@ -98,8 +108,8 @@ type sectionState struct {
 // read applies the lines of one file.
 func (c *Context) read(text string, allowed Sections) {
 	if len(text) > FileMax {
-		c.say(LevelError, "file is larger than 16 MiB and is ignored")
-		c.fail("file is larger than 16 MiB")
+		c.say(LevelError, "File is larger than 16 MiB, ignoring it.")
+		c.broken("File is larger than 16 MiB")
 		return
 	}
 	lex := NewLexer(text)
@@ -111,8 +121,11 @@ func (c *Context) read(text string, allowed Sections) {
 		}
 		c.pos.Line = line.Number
 		switch {
+		case line.Fatal:
+			c.say(LevelError, line.Fault)
+			c.broken(line.Fault)
 		case line.Fault != "":
-			c.warn(line.Fault, ", ignored")
+			c.warn(line.Fault)
 		case line.Key == "":
 			s = c.enter(line.Section, allowed)
 		case s.bit != 0:
@@ -126,9 +139,9 @@ func (c *Context) enter(name string, allowed Sections) sectionState {
 	bit := SectionFromString(name) & allowed
 	if bit == 0 && !strings.HasPrefix(name, "X-") {
 		if SectionFromString(name) != 0 && c.Unit != nil {
-			c.warn("section [", name, "] isn't for units of type ", c.Unit.Type.String(), ", ignored")
+			c.warn("Unknown section '", name, "' in a unit of type ", c.Unit.Type.String(), ", ignoring.")
 		} else {
-			c.warn("unknown section [", printable(name), "], ignored")
+			c.warn("Unknown section '", printable(name), "', ignoring.")
 		}
 	}
 	return sectionState{name: name, bit: bit}
@@ -144,11 +157,11 @@ func (c *Context) apply(section Sections, line Line) {
 	if strings.HasPrefix(line.Key, "X-") {
 		return
 	}
-	text := "unknown directive " + quoted(line.Key) + " in section [" + line.Section + "], ignored"
+	text := "Unknown key '" + printable(line.Key) + "' in section [" + line.Section + "], ignoring."
 	if near := Suggest(section, line.Key); near != "" {
-		text += "; did you mean " + near + "=?"
+		text += " Did you mean " + near + "=?"
 	} else if other := sectionOf(line.Key); other != "" {
-		text += "; it belongs into section [" + other + "]"
+		text += " It belongs into section [" + other + "]."
 	}
 	c.say(LevelWarning, text)
 }
@@ -159,6 +172,15 @@ func sectionOf(key string) string {
 		return r.In.Names()[0]
 	}
 	return ""
+}
+
+// broken notes that the fragment can't be read; a broken drop-in only loses
+// itself.
+func (c *Context) broken(reason string) {
+	if c.pos.File == 0 && c.brokenText == "" {
+		m := Message{File: c.file, Line: c.pos.Line, Text: reason}
+		c.brokenText = m.String()
+	}
 }
 
 // fail notes the first reason why the unit can't be used.
