@@ -19,6 +19,9 @@ import (
 type arena struct {
 	base unsafe.Pointer
 	size uintptr
+	// remote: a mapped memfd that an executor has as well, with a header only;
+	// see spawn_fork.go.
+	remote bool
 }
 
 const (
@@ -35,6 +38,7 @@ const (
 	hdrMask    = 40  // signal set blocked around clone3
 	hdrOldMask = 48  // the caller's own signal set
 	hdrDigits  = 56  // 24 bytes of scratch for the decimal pid
+	hdrStatus  = 80  // with an executor: OpName, and exit status in the high half
 	hdrClone   = 128 // struct clone_args, cloneArgsSize bytes
 
 	// Record offsets.
@@ -80,14 +84,14 @@ func newArena(size uintptr) (arena, error) {
 	if err != nil {
 		return arena{}, err
 	}
-	return arena{base, size}, nil
+	return arena{base: base, size: size}, nil
 }
 
 func (a arena) free() {
 	if a.base == nil {
 		return
 	}
-	if a.size == arenaMin {
+	if a.size == arenaMin && !a.remote {
 		arenaPool.Lock()
 		if arenaPool.n < arenaKeep {
 			arenaPool.idle[arenaPool.n] = a

@@ -98,7 +98,7 @@ func packStrings(path string, argv, envp []string) (packed, error) {
 	if err != nil {
 		return packed{}, err
 	}
-	mem := arena{base, size}
+	mem := arena{base: base, size: size}
 	copy(mem.bytes(), l.data)
 	for _, off := range l.relocs {
 		w := mem.word(uintptr(off))

@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"strconv"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,30 +22,33 @@ func RunInPlace(list *OpList) (SpawnResult, error) {
 	defer mem.free()
 	ops := list.write(mem)
 	for i := range list.ops {
-		rec := ops + uintptr(i)*opSize
-		arg := func(j uintptr) uintptr { return uintptr(*mem.word(rec + opArgs + 8*j)) }
-		switch nr := int64(*mem.word(rec + opNr)); nr {
-		case pseudoCopy:
-			*inArena(mem, arg(1)) = *inArena(mem, arg(0))
-		case pseudoPidStr:
-			off := arg(0) - uintptr(mem.base)
-			copy(mem.bytes()[off:], strconv.Itoa(unix.Getpid())+"\x00")
-		default:
-			r, _, errno := unix.RawSyscall6(uintptr(nr), arg(0), arg(1), arg(2), arg(3), arg(4), arg(5))
-			if errno != 0 {
-				r = -uintptr(errno)
-			}
-			*mem.word(rec + opResult) = uint64(r)
+		if errno := mem.execute(ops + uintptr(i)*opSize); errno != 0 {
 			op := &list.ops[i]
-			if errno != 0 && op.status != 0 && errno != op.tolerate {
-				return SpawnResult{Errno: errno, Op: i, Name: op.name, Status: op.status}, nil
-			}
+			return SpawnResult{Errno: errno, Op: i, Name: op.name, Status: op.status}, nil
 		}
 	}
 	return SpawnResult{}, nil
 }
 
-// inArena turns an address within the arena back into a word of it.
-func inArena(mem arena, addr uintptr) *uint64 {
-	return (*uint64)(unsafe.Add(mem.base, addr-uintptr(mem.base)))
+// execute makes the call of the record at offset rec as the assembly does, and
+// returns the errno of a failure that counts.
+func (a arena) execute(rec uintptr) unix.Errno {
+	arg := func(i uintptr) uintptr { return uintptr(*a.word(rec + opArgs + 8*i)) }
+	switch nr := int64(*a.word(rec + opNr)); nr {
+	case pseudoCopy:
+		*a.word(arg(1) - uintptr(a.base)) = *a.word(arg(0) - uintptr(a.base))
+	case pseudoPidStr:
+		copy(a.bytes()[arg(0)-uintptr(a.base):], strconv.Itoa(unix.Getpid())+"\x00")
+	default:
+		r, _, errno := unix.RawSyscall6(uintptr(nr), arg(0), arg(1), arg(2), arg(3), arg(4), arg(5))
+		if errno == 0 {
+			*a.word(rec + opResult) = uint64(r)
+			return 0
+		}
+		*a.word(rec + opResult) = uint64(-int64(errno))
+		if *a.word(rec + opStatus) != 0 && uint32(*a.word(rec + opTolerate)) != uint32(errno) {
+			return errno
+		}
+	}
+	return 0
 }

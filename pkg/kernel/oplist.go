@@ -59,6 +59,7 @@ const (
 	argResult                // v is the index of the op whose result is meant
 	argSlot                  // v is op index*6+arg: address of that argument
 	argResAt                 // v is the index of the op: address of its result
+	argFD                    // v is a descriptor of ours
 )
 
 // An Arg is one argument of an op: a value, the address of copied bytes, or
@@ -74,8 +75,12 @@ type OpRef int
 // Value passes v as it is.
 func Value(v uintptr) Arg { return Arg{argValue, uint64(v)} }
 
-// FD passes a file descriptor (or any int, such as AT_FDCWD).
-func FD(fd int) Arg { return Arg{argValue, uint64(int64(fd))} }
+// Int passes a signed number.
+func Int(n int) Arg { return Arg{argValue, uint64(int64(n))} }
+
+// FD passes a file descriptor that is open in this process now, or AT_FDCWD.
+// Numbers that only the child uses (the target of a dup) are an [Int].
+func FD(fd int) Arg { return Arg{argFD, uint64(int64(fd))} }
 
 // Result passes what op ref returned, which is -errno if it failed with status 0.
 func Result(ref OpRef) Arg { return Arg{argResult, uint64(ref)} }

@@ -30,7 +30,7 @@ func (l *OpList) Setresuid(status uint8, uid uint32) {
 
 // Prctl appends any prctl(2).
 func (l *OpList) Prctl(name OpName, status uint8, option int, args ...uintptr) {
-	a := [5]Arg{FD(option)}
+	a := [5]Arg{Int(option)}
 	for i := range a[1:] {
 		a[i+1] = Value(0)
 		if i < len(args) {
@@ -128,7 +128,7 @@ func (l *OpList) Seccomp(status uint8, program []unix.SockFilter, flags uintptr)
 
 // Keyctl appends any keyctl(2); the result (a key serial) may be used by later ops.
 func (l *OpList) Keyctl(status uint8, operation int, args ...Arg) OpRef {
-	return l.Syscall(OpKeyring, status, unix.SYS_KEYCTL, append([]Arg{FD(operation)}, args...)...)
+	return l.Syscall(OpKeyring, status, unix.SYS_KEYCTL, append([]Arg{Int(operation)}, args...)...)
 }
 
 // NewSessionKeyring joins a fresh anonymous session keyring and gives its
@@ -142,6 +142,6 @@ func (l *OpList) NewSessionKeyring(status uint8) {
 // LinkUserKeyring links the user keyring into the session keyring
 // (KeyringMode=shared).
 func (l *OpList) LinkUserKeyring(status uint8) {
-	l.Keyctl(status, unix.KEYCTL_LINK, FD(unix.KEY_SPEC_USER_KEYRING), FD(unix.KEY_SPEC_SESSION_KEYRING))
+	l.Keyctl(status, unix.KEYCTL_LINK, Int(unix.KEY_SPEC_USER_KEYRING), Int(unix.KEY_SPEC_SESSION_KEYRING))
 	l.Tolerate(unix.ENOSYS)
 }

@@ -21,16 +21,16 @@ func (l *OpList) Dup(status uint8, fd, target int) {
 		l.KeepFD(status, fd)
 		return
 	}
-	l.Syscall(OpDup, status, unix.SYS_DUP3, FD(fd), FD(target), Value(0))
+	l.Syscall(OpDup, status, unix.SYS_DUP3, FD(fd), Int(target), Value(0))
 }
 
 // DupResult copies the descriptor an earlier op opened to number target and
 // leaves the original open, close-on-exec.
 func (l *OpList) DupResult(status uint8, fd OpRef, target int) {
-	l.Syscall(OpDup, status, unix.SYS_DUP3, Result(fd), FD(target), Value(0))
+	l.Syscall(OpDup, status, unix.SYS_DUP3, Result(fd), Int(target), Value(0))
 	// dup3 refuses equal numbers, which then need nothing but the cleared flag.
 	l.Tolerate(unix.EINVAL)
-	l.Syscall(OpDup, status, unix.SYS_FCNTL, FD(target), Value(unix.F_SETFD), Value(0))
+	l.Syscall(OpDup, status, unix.SYS_FCNTL, Int(target), Value(unix.F_SETFD), Value(0))
 }
 
 // KeepFD clears close-on-exec of fd.
@@ -50,23 +50,23 @@ func (l *OpList) PlaceFDs(status uint8, fds []int, first int) {
 		refs[i] = l.SafeFD(status, fd, first+len(fds))
 	}
 	for i, ref := range refs {
-		l.Syscall(OpDup, status, unix.SYS_DUP3, Result(ref), FD(first+i), Value(0))
+		l.Syscall(OpDup, status, unix.SYS_DUP3, Result(ref), Int(first+i), Value(0))
 	}
 }
 
 // SafeFD duplicates fd close-on-exec to a number of at least floor.
 func (l *OpList) SafeFD(status uint8, fd, floor int) OpRef {
-	return l.Syscall(OpDup, status, unix.SYS_FCNTL, FD(fd), Value(unix.F_DUPFD_CLOEXEC), FD(floor))
+	return l.Syscall(OpDup, status, unix.SYS_FCNTL, FD(fd), Value(unix.F_DUPFD_CLOEXEC), Int(floor))
 }
 
 // CloseFrom closes every descriptor numbered first or more; close_range(2).
 func (l *OpList) CloseFrom(status uint8, first int) {
-	l.Syscall(OpCloseRange, status, unix.SYS_CLOSE_RANGE, FD(first), Value(1<<32-1), Value(0))
+	l.Syscall(OpCloseRange, status, unix.SYS_CLOSE_RANGE, Int(first), Value(1<<32-1), Value(0))
 }
 
 // CloexecFrom makes every descriptor numbered first or more close-on-exec.
 func (l *OpList) CloexecFrom(status uint8, first int) {
-	l.Syscall(OpCloseRange, status, unix.SYS_CLOSE_RANGE, FD(first), Value(1<<32-1), Value(unix.CLOSE_RANGE_CLOEXEC))
+	l.Syscall(OpCloseRange, status, unix.SYS_CLOSE_RANGE, Int(first), Value(1<<32-1), Value(unix.CLOSE_RANGE_CLOEXEC))
 }
 
 // Close closes a descriptor.
@@ -78,19 +78,19 @@ func (l *OpList) Umask(mask uint32) { l.Syscall(OpUmask, 0, unix.SYS_UMASK, Valu
 // Setrlimit sets both limits of one RLIMIT_ resource; prlimit(2).
 func (l *OpList) Setrlimit(status uint8, resource int, soft, hard uint64) {
 	limit := unix.Rlimit{Cur: soft, Max: hard}
-	l.Syscall(OpRlimit, status, unix.SYS_PRLIMIT64, Value(0), FD(resource), l.Bytes(bytesOf(&limit)), Value(0))
+	l.Syscall(OpRlimit, status, unix.SYS_PRLIMIT64, Value(0), Int(resource), l.Bytes(bytesOf(&limit)), Value(0))
 }
 
 // Setpriority sets the nice level, -20 to 19.
 func (l *OpList) Setpriority(status uint8, nice int) {
-	l.Syscall(OpNice, status, unix.SYS_SETPRIORITY, Value(unix.PRIO_PROCESS), Value(0), FD(nice))
+	l.Syscall(OpNice, status, unix.SYS_SETPRIORITY, Value(unix.PRIO_PROCESS), Value(0), Int(nice))
 }
 
 // Ioprio sets the I/O class (1 real-time, 2 best-effort, 3 idle) and its
 // priority 0-7; ioprio_set(2).
 func (l *OpList) Ioprio(status uint8, class, priority int) {
 	const whoProcess, classShift = 1, 13
-	l.Syscall(OpIoprio, status, unix.SYS_IOPRIO_SET, Value(whoProcess), Value(0), FD(class<<classShift|priority))
+	l.Syscall(OpIoprio, status, unix.SYS_IOPRIO_SET, Value(whoProcess), Value(0), Int(class<<classShift|priority))
 }
 
 // SchedSetAttr sets the CPU scheduling policy with all its parameters; sched_setattr(2).
@@ -103,7 +103,7 @@ func (l *OpList) SchedSetAttr(status uint8, attr unix.SchedAttr) {
 // real-time priority; sched_setscheduler(2).
 func (l *OpList) SchedSetScheduler(status uint8, policy, priority int) {
 	prio := int32(priority)
-	l.Syscall(OpSched, status, unix.SYS_SCHED_SETSCHEDULER, Value(0), FD(policy), l.Bytes(bytesOf(&prio)))
+	l.Syscall(OpSched, status, unix.SYS_SCHED_SETSCHEDULER, Value(0), Int(policy), l.Bytes(bytesOf(&prio)))
 }
 
 // SetAffinity sets the CPU mask, CPU 0 in bit 0 of byte 0; its length is
@@ -119,19 +119,19 @@ func (l *OpList) SetAffinity(status uint8, mask []byte) {
 func (l *OpList) SetMempolicy(status uint8, mode int, nodes []byte) {
 	n := (len(nodes) + 7) &^ 7
 	if n == 0 {
-		l.Syscall(OpMempolicy, status, unix.SYS_SET_MEMPOLICY, FD(mode), Value(0), Value(0))
+		l.Syscall(OpMempolicy, status, unix.SYS_SET_MEMPOLICY, Int(mode), Value(0), Value(0))
 		return
 	}
 	padded := make([]byte, n)
 	copy(padded, nodes)
-	l.Syscall(OpMempolicy, status, unix.SYS_SET_MEMPOLICY, FD(mode), l.Bytes(padded), Value(uintptr(n*8+1)))
+	l.Syscall(OpMempolicy, status, unix.SYS_SET_MEMPOLICY, Int(mode), l.Bytes(padded), Value(uintptr(n*8+1)))
 }
 
 // Open opens a file close-on-exec. The path is resolved in the child, which
 // may block there for as long as it likes.
 func (l *OpList) Open(status uint8, path string, flags int, mode uint32) OpRef {
 	return l.Syscall(OpOpen, status, unix.SYS_OPENAT, FD(unix.AT_FDCWD), l.String(path),
-		FD(flags|unix.O_CLOEXEC), Value(uintptr(mode)))
+		Int(flags|unix.O_CLOEXEC), Value(uintptr(mode)))
 }
 
 // OpenTo opens a file and puts it at number target, not close-on-exec.
@@ -181,7 +181,7 @@ func (l *OpList) Chroot(status uint8, path string) {
 
 // Setns joins the namespace behind fd; nstype as in setns(2), 0 for any.
 func (l *OpList) Setns(status uint8, fd, nstype int) {
-	l.Syscall(OpNamespace, status, unix.SYS_SETNS, FD(fd), FD(nstype))
+	l.Syscall(OpNamespace, status, unix.SYS_SETNS, FD(fd), Int(nstype))
 }
 
 // Unshare leaves the given namespaces; unshare(2).

@@ -77,32 +77,38 @@ func Spawn(list *OpList, opt SpawnOptions) (*Child, error) {
 	if list.err != nil {
 		return nil, list.err
 	}
-	if !haveRawSpawn {
-		return nil, fmt.Errorf("spawn: %w", unix.ENOSYS)
-	}
 	c := &Child{PidFD: -1}
 	if err := enroll(c); err != nil {
 		return nil, err
 	}
+	start := spawnClone
+	if !haveRawSpawn {
+		start = spawnFork
+	}
+	if err := start(c, list, opt); err != nil {
+		dismiss(c)
+		return nil, err
+	}
+	return c, nil
+}
+
+// spawnClone is Spawn by our own assembly.
+func spawnClone(c *Child, list *OpList, opt SpawnOptions) error {
 	mem, err := newArena(list.size())
 	if err != nil {
-		dismiss(c)
-		return nil, fmt.Errorf("spawn: map %d bytes: %w", list.size(), err)
+		return fmt.Errorf("spawn: map %d bytes: %w", list.size(), err)
 	}
 	ops := list.write(mem)
 	header(mem, opt)
 	ret := rawSpawn(mem.base, mem.at(ops))
 	if ret < 0 {
 		mem.free()
-		dismiss(c)
-		return nil, fmt.Errorf("spawn: clone3: %w", unix.Errno(-ret))
+		return fmt.Errorf("spawn: clone3: %w", unix.Errno(-ret))
 	}
 	c.mu.Lock()
-	c.Pid = ret
-	c.PidFD = int(*(*int32)(mem.at(hdrPidFD)))
-	c.mem = mem
+	c.Pid, c.PidFD, c.mem = ret, int(*(*int32)(mem.at(hdrPidFD))), mem
 	c.mu.Unlock()
-	return c, nil
+	return nil
 }
 
 // header fills the words around clone3.
@@ -180,6 +186,9 @@ func (c *Child) recycle(dead bool) bool {
 
 // look reads the child's progress; c.mu is held and the arena is there.
 func (c *Child) look() SpawnResult {
+	if c.mem.remote {
+		return c.lookRemote()
+	}
 	if errno := *c.mem.word(hdrErrno); errno != 0 {
 		i := *c.mem.word(hdrFailed)
 		rec := headerSize + uintptr(i)*opSize
