@@ -1,11 +1,11 @@
 // Package scope is the state machine of scope units (systemd.scope(5)): groups of processes that somebody else has started.
 //
-//	          AttachPIDs                 stop, RuntimeMaxSec=, OOMPolicy=
-//	  dead ───────────────▶ running ──────────────────────────────▶ stop-sigterm ──▶ stop-sigkill
-//	   ▲                      │ Abandon()                               ▲   │             │
-//	   │                      └────────────▶ abandoned ─────────────────┘   │             │
-//	   │                                        │                           │             │
-//	   └── cgroup empty (failed, if there was a failure) ◀──────────────────┴─────────────┘
+//	        AttachPIDs                 stop, RuntimeMaxSec=, OOMPolicy=
+//	dead ───────────────▶ running ──────────────────────────────▶ stop-sigterm ──▶ stop-sigkill
+//	 ▲                      │ Abandon()                               ▲   │             │
+//	 │                      └────────────▶ abandoned ─────────────────┘   │             │
+//	 │                                        │                           │             │
+//	 └── cgroup empty (failed, if there was a failure) ◀──────────────────┴─────────────┘
 //
 // A scope has neither main nor control process; it lives as long as its cgroup has processes. The processes are moved into
 // the cgroup by the query AttachPIDs before running is entered; without any process left the start fails.

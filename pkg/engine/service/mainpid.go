@@ -7,9 +7,14 @@ import (
 	"github.com/muster-init/muster/pkg/engine/machine"
 )
 
-// setMain makes pid the main process. It need not be a child of the manager: the shell is asked to watch it.
+// setMain makes pid the main process, unless it is the control process. It need not be a child of the manager: the shell is
+// asked to watch it.
 func (m *Machine) setMain(h machine.Host, pid int32) {
 	s := &m.s
+	if pid == s.ControlPID {
+		h.Log(control.LogWarning, "", "New main PID "+strconv.Itoa(int(pid))+" is the control process, refusing.")
+		return
+	}
 	if s.MainPID == pid {
 		s.MainKnown = true
 		return
@@ -87,7 +92,7 @@ func (m *Machine) dropSlow(h machine.Host) {
 
 func (m *Machine) pidFileRead(h machine.Host, p *Pending, e machine.PIDFileRead) {
 	svc := h.Unit().GetService()
-	found := e.PID > 0
+	found := e.PID > 0 && e.PID != m.s.ControlPID
 	if !found && e.Message != "" && p.Then != thenSucceeded && !p.Watch && (p.Then != thenStarted || len(svc.ExecStartPost) == 0) {
 		h.Log(control.LogNotice, "", "Can't open PID file '"+svc.PIDFile+"' (yet?) after "+string(m.s.Sub)+": "+e.Message)
 	}

@@ -18,15 +18,11 @@ func (m *Machine) notified(h machine.Host, n machine.Notify) {
 		return
 	}
 	if pid := n.Msg.MainPID; pid != nil && m.mainMayChange() && (!m.s.MainKnown || *pid != m.s.MainPID) {
-		switch {
-		case *pid <= 0:
-			h.Log(control.LogWarning, "", "Failed to parse MAINPID= field in notification message, ignoring.")
-		case *pid == m.s.ControlPID:
-			h.Log(control.LogWarning, "", "New main PID "+strconv.Itoa(int(*pid))+" is the control process, refusing.")
-		default:
+		if *pid > 0 {
 			m.ask(h, &Pending{Kind: askPID, Notify: &n})
 			return
 		}
+		h.Log(control.LogWarning, "", "Failed to parse MAINPID= field in notification message, ignoring.")
 	}
 	m.heard(h, &n)
 }
