@@ -30,7 +30,7 @@ type Calendar struct {
 type Component struct {
 	Start  int64 `json:"start"`
 	Stop   int64 `json:"stop"`             // the last value, -1 for none given
-	Repeat int64 `json:"repeat,omitempty"` // step, 0 for Start alone or for every value up to Stop
+	Repeat int64 `json:"repeat,omitempty"` // step, 0 for Start alone
 }
 
 const (
@@ -331,6 +331,7 @@ func (p *calendarParser) component(seconds bool) (Component, error) {
 		if c.Stop, err = p.number(seconds); err != nil {
 			return c, err
 		}
+		c.Repeat = 1
 		if seconds {
 			c.Repeat = secUSec
 		}

@@ -102,6 +102,9 @@ func (e Expander) expand(word string) (string, error) {
 // then holds a *CommandError, besides warnings about unknown escapes, which
 // are kept as they are.
 func ParseCommand(line string, expand Expander) ([]Command, error) {
+	if strings.IndexByte(line, 0) >= 0 {
+		return nil, &CommandError{Fatal: true, Err: invalidf("command line", line, "contains a NUL byte")}
+	}
 	p := commandParser{
 		words:  WordReader{Rest: line, Flags: WordUnquote | WordCUnescape},
 		expand: expand,
@@ -321,7 +324,11 @@ func (c Command) Format() string {
 		}
 	}
 	var b strings.Builder
-	b.WriteString(QuoteWord(path))
+	if path == ";" {
+		b.WriteString(`";"`)
+	} else {
+		b.WriteString(QuoteWord(path))
+	}
 	for _, w := range words {
 		b.WriteByte(' ')
 		if w == ";" {

@@ -101,7 +101,7 @@ func parseDeviceAccess(s string) (string, error) {
 }
 
 // String writes the rule as DeviceAllow= takes it.
-func (r DeviceRule) String() string { return QuoteWord(r.Device) + " " + r.Access }
+func (r DeviceRule) String() string { return QuoteWordPlain(r.Device) + " " + r.Access }
 
 // DeviceWeight is one line of IODeviceWeight=.
 type DeviceWeight struct {
@@ -176,15 +176,15 @@ func ParseDeviceLatency(s string, expand Expander) (DeviceLatency, error) {
 }
 
 // String writes the line as the directive takes it.
-func (d DeviceWeight) String() string { return QuoteWord(d.Path) + " " + d.Weight.String() }
+func (d DeviceWeight) String() string { return QuoteWordPlain(d.Path) + " " + d.Weight.String() }
 
 // String writes the line as the directive takes it.
 func (d DeviceLimit) String() string {
 	if d.Limit == math.MaxUint64 {
-		return QuoteWord(d.Path) + " infinity"
+		return QuoteWordPlain(d.Path) + " infinity"
 	}
-	return QuoteWord(d.Path) + " " + strconv.FormatUint(d.Limit, 10)
+	return QuoteWordPlain(d.Path) + " " + strconv.FormatUint(d.Limit, 10)
 }
 
 // String writes the line as the directive takes it.
-func (d DeviceLatency) String() string { return QuoteWord(d.Path) + " " + d.TargetUSec.String() }
+func (d DeviceLatency) String() string { return QuoteWordPlain(d.Path) + " " + d.TargetUSec.String() }

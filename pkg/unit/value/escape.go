@@ -236,6 +236,15 @@ func QuoteWord(s string) string {
 	return string(append(b, '"'))
 }
 
+// QuoteWordPlain writes s as one word for lists that have quotes but no C
+// escapes: WordReader with WordUnquote alone reads it back.
+func QuoteWordPlain(s string) string {
+	if s != "" && strings.IndexAny(s, whitespace+`"'\`) < 0 {
+		return s
+	}
+	return `"` + strings.NewReplacer(`"`, `\"`, `\`, `\\`).Replace(s) + `"`
+}
+
 // QuoteWords writes words as a list QuoteWord by QuoteWord.
 func QuoteWords(words []string) string {
 	quoted := make([]string, len(words))
