@@ -92,7 +92,9 @@ func OpenStatus(s Status) (*Tree, error) {
 		excess: map[*group]struct{}{},
 	}
 	t.groups[""] = t.root
-	t.root.enabled = t.readMask("", "cgroup.subtree_control")
+	if t.root.enabled = t.readMask("", "cgroup.subtree_control"); t.root.enabled != 0 {
+		t.excess[t.root] = struct{}{}
+	}
 	return t, nil
 }
 

@@ -401,33 +401,3 @@ func TestSpawnParallel(t *testing.T) {
 		t.Errorf("%d children still pending", len(pending.list))
 	}
 }
-
-// trueBinary builds nothing: /bin/true is dynamic on most systems, so the
-// figure includes the dynamic loader, in the child and not in our time.
-func BenchmarkSpawn(b *testing.B) {
-	var l OpList
-	l.Setsid(220)
-	l.Umask(0o22)
-	l.Setrlimit(205, unix.RLIMIT_NOFILE, 1024, 4096)
-	l.CloexecFrom(202, 3)
-	l.Exec(203, "/bin/true", []string{"true"}, []string{"PATH=/usr/bin"}, "SYSTEMD_EXEC_PID")
-	var blocked int64
-	b.ReportAllocs()
-	for b.Loop() {
-		start := monotonicNSec()
-		c, err := Spawn(&l, SpawnOptions{})
-		blocked += monotonicNSec() - start
-		if err != nil {
-			b.Fatal(err)
-		}
-		reap(b, c)
-		c.Release()
-	}
-	b.ReportMetric(float64(blocked)/float64(b.N)/1000, "blocked-µs/op")
-}
-
-func monotonicNSec() int64 {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
-	return ts.Nano()
-}
