@@ -27,9 +27,13 @@ func (b *builder) attributes() error {
 	}
 	if e.OOMScoreAdjust.Set {
 		p.OOMScoreAdjust = &e.OOMScoreAdjust.Value
+		// The kernel gives the score to every process that shares the memory
+		// of the one it is set for, and the op-list child shares the manager's.
+		b.tier2("OOMScoreAdjust")
 	}
 	if e.CoredumpFilter.Set {
 		p.CoredumpFilter = &e.CoredumpFilter.Value
+		b.tier2("CoredumpFilter") // is kept with the memory, too
 	}
 	if e.TimerSlackNSec != unit.Infinity {
 		p.TimerSlackNSec = &e.TimerSlackNSec

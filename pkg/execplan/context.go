@@ -61,12 +61,13 @@ type Context struct {
 	DefaultOutput string // DefaultStandardOutput=, "" is journal
 	DefaultError  string // DefaultStandardError=, "" is inherit
 
-	CgroupDir     string // of the unit, absolute, "" if there is none
-	Console       string // "" is /dev/console
-	ConsoleTerm   string // TERM for it, "" is vt220
-	Architecture  string // as in SystemCallArchitectures=, "" is the build's
-	Credentials   string // CREDENTIALS_DIRECTORY=, "" none
-	PrivateTmpDir [2]string
+	CgroupDir     string    // of the unit, absolute, "" if there is none
+	Console       string    // "" is /dev/console
+	ConsoleTerm   string    // TERM for it, "" is vt220
+	Architecture  string    // as in SystemCallArchitectures=, "" is the build's
+	Credentials   string    // CREDENTIALS_DIRECTORY=, "" none
+	BootID        [16]byte  // of the running kernel, part of the names of PrivateTmp= directories
+	PrivateTmpDir [2]string // shared with another unit; empty: PrivateTmpDirs
 }
 
 // SystemPrefixes are where a system manager makes directories.

@@ -1,38 +1,170 @@
 package execplan
 
 import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/muster-init/muster/pkg/execplan/plan"
 	"github.com/muster-init/muster/pkg/unit"
+	"github.com/muster-init/muster/pkg/unit/value"
 )
 
-// sandbox fills in what needs namespaces or filters.
+// Capabilities that settings take out of the bounding set; capabilities(7).
+const (
+	capSysModule = uint64(1) << 16
+	capSysRawIO  = uint64(1) << 17
+	capSysTime   = uint64(1) << 25
+	capMknod     = uint64(1) << 27
+	capSyslog    = uint64(1) << 34
+	capWakeAlarm = uint64(1) << 35
+)
+
+// sandbox fills in what needs namespaces, and the system call filters. "+"
+// leaves all of it out but the root directory.
 func (b *builder) sandbox() error {
-	if b.privileged || b.e.Sandbox == nil && !b.e.DynamicUser {
+	if b.privileged || (b.e.Sandbox == nil && !b.e.DynamicUser && b.p.RootDirectory == "" && b.e.LogNamespace == "") {
 		return nil
 	}
-	s := b.s
-	// Not yet here: anything that asks for a namespace or a filter.
-	for _, c := range []struct {
-		name string
-		set  bool
+	s := b.effective()
+	b.s = s
+	b.capabilitiesOfSettings(s)
+	p := &plan.Sandbox{
+		PrivateTmp: s.PrivateTmp, PrivateDevices: s.PrivateDevices, PrivateNetwork: s.PrivateNetwork,
+		PrivateIPC: s.PrivateIPC, PrivateUsers: s.PrivateUsers, NetworkPath: s.NetworkNamespacePath, IPCPath: s.IPCNamespacePath,
+		ProtectSystem: s.ProtectSystem, ProtectHome: s.ProtectHome, ProtectControlGroups: s.ProtectControlGroups,
+		ProtectHostname: s.ProtectHostname, Hostname: s.PrivateHostname, ProtectProc: s.ProtectProc, ProcSubset: s.ProcSubset,
+		ProtectKernelTunables: s.ProtectKernelTunables, ProtectKernelModules: s.ProtectKernelModules,
+		ProtectKernelLogs: s.ProtectKernelLogs, MountPropagation: s.MountFlags,
+		MountAPIVFS:    s.MountAPIVFS.Or(b.p.RootDirectory != ""),
+		BindLogSockets: s.BindLogSockets.Or(b.p.RootDirectory != "") && b.p.RootDirectory != "",
+	}
+	for _, l := range []struct {
+		setting string
+		from    []string
+		to      *[]plan.PathRule
 	}{
-		{"PrivateTmp", isOn(s.PrivateTmp)}, {"PrivateDevices", s.PrivateDevices}, {"PrivateNetwork", s.PrivateNetwork},
-		{"PrivateIPC", s.PrivateIPC}, {"PrivateUsers", isOn(s.PrivateUsers)}, {"PrivateMounts", s.PrivateMounts.Or(false)},
-		{"ProtectSystem", isOn(s.ProtectSystem)}, {"ProtectHome", isOn(s.ProtectHome)},
-		{"ProtectKernelTunables", s.ProtectKernelTunables}, {"ProtectKernelModules", s.ProtectKernelModules},
-		{"ProtectKernelLogs", s.ProtectKernelLogs}, {"ProtectClock", s.ProtectClock},
-		{"ProtectControlGroups", isOn(s.ProtectControlGroups)}, {"ProtectHostname", isOn(s.ProtectHostname)},
-		{"ReadWritePaths", len(s.ReadWritePaths) > 0}, {"ReadOnlyPaths", len(s.ReadOnlyPaths) > 0},
-		{"InaccessiblePaths", len(s.InaccessiblePaths) > 0}, {"BindPaths", len(s.BindPaths) > 0},
-		{"TemporaryFileSystem", len(s.TemporaryFileSystem) > 0}, {"SystemCallFilter", s.SystemCallFilter.Set},
-		{"RestrictAddressFamilies", s.RestrictAddressFamilies.Set}, {"RestrictNamespaces", s.RestrictNamespaces != ^uint64(0)},
-		{"MemoryDenyWriteExecute", s.MemoryDenyWriteExecute}, {"LockPersonality", s.LockPersonality},
-		{"RestrictRealtime", s.RestrictRealtime}, {"RestrictSUIDSGID", s.RestrictSUIDSGID},
-		{"SystemCallArchitectures", len(s.SystemCallArchitectures) > 0},
+		{"ReadWritePaths", s.ReadWritePaths, &p.ReadWritePaths}, {"ReadOnlyPaths", s.ReadOnlyPaths, &p.ReadOnlyPaths},
+		{"InaccessiblePaths", s.InaccessiblePaths, &p.InaccessiblePaths}, {"ExecPaths", s.ExecPaths, &p.ExecPaths},
+		{"NoExecPaths", s.NoExecPaths, &p.NoExecPaths},
 	} {
-		if c.set {
-			return unsupported(c.name)
+		for _, text := range l.from {
+			rule, err := pathRule(text)
+			if err != nil {
+				return fmt.Errorf("%s=: %w", l.setting, err)
+			}
+			*l.to = append(*l.to, rule)
 		}
 	}
-	_ = unit.Unset
-	return nil
+	for _, bind := range s.BindPaths {
+		if bind.IDMapped {
+			return unsupported("BindPaths with idmap")
+		}
+		p.Binds = append(p.Binds, plan.Bind{
+			Source: bind.Source, Destination: bind.Destination, ReadOnly: bind.ReadOnly,
+			IgnoreMissing: bind.IgnoreMissing, Recursive: bind.Recursive,
+		})
+	}
+	for _, t := range s.TemporaryFileSystem {
+		p.Tmpfs = append(p.Tmpfs, plan.Tmpfs{Path: t.Path, Options: t.Options})
+	}
+	if s.PrivateTmp == "yes" {
+		p.TmpDirs = b.tmpDirs()
+	}
+	p.MountNamespace = b.needsMountNamespace(s, p)
+	if p.MountNamespace || p.PrivateNetwork || p.PrivateIPC || p.NetworkPath != "" || p.IPCPath != "" || isOn(p.PrivateUsers) || isOn(p.ProtectHostname) {
+		b.p.Sandbox = p
+		b.tier2(b.namespaceReason(p))
+	}
+	return b.filters()
+}
+
+// effective are the settings with what others of them imply
+// (systemd.exec(5), DynamicUser=).
+func (b *builder) effective() *unit.Sandbox {
+	s := *b.s
+	if b.e.DynamicUser {
+		if !isOn(s.ProtectSystem) || s.ProtectSystem == "yes" || s.ProtectSystem == "full" {
+			s.ProtectSystem = "strict"
+		}
+		if !isOn(s.ProtectHome) {
+			s.ProtectHome = "read-only"
+		}
+		if !isOn(s.PrivateTmp) {
+			s.PrivateTmp = "yes"
+		}
+	}
+	if len(s.NoExecPaths) == 0 {
+		// Without it there is nothing to make an exception from.
+		s.ExecPaths = nil
+	}
+	return &s
+}
+
+func (b *builder) capabilitiesOfSettings(s *unit.Sandbox) {
+	for _, c := range []struct {
+		on   bool
+		drop uint64
+	}{
+		{s.ProtectKernelModules, capSysModule},
+		{s.PrivateDevices, capMknod | capSysRawIO},
+		{s.ProtectKernelLogs, capSyslog},
+		{s.ProtectClock, capSysTime | capWakeAlarm},
+	} {
+		if c.on {
+			b.p.Bounding &^= c.drop
+			b.p.Ambient &^= c.drop
+		}
+	}
+}
+
+func (b *builder) needsMountNamespace(s *unit.Sandbox, p *plan.Sandbox) bool {
+	private := false
+	for _, d := range b.p.Directories {
+		private = private || b.p.PrivateDirectory(d.Kind)
+		for _, item := range d.Items {
+			private = private || item.ReadOnly
+		}
+	}
+	return private || s.PrivateMounts.Or(false) || p.MountPropagation != 0 || p.MountAPIVFS || b.e.LogNamespace != "" ||
+		len(p.ReadWritePaths)+len(p.ReadOnlyPaths)+len(p.InaccessiblePaths)+len(p.NoExecPaths)+len(p.Binds)+len(p.Tmpfs) > 0 ||
+		isOn(p.PrivateTmp) || p.PrivateDevices || p.PrivateIPC || p.IPCPath != "" || isOn(p.ProtectSystem) || isOn(p.ProtectHome) ||
+		isOn(p.ProtectControlGroups) || p.ProtectKernelTunables || p.ProtectKernelModules || p.ProtectKernelLogs ||
+		(p.ProtectProc != "" && p.ProtectProc != "default") || p.ProcSubset == "pid"
+}
+
+func (b *builder) namespaceReason(p *plan.Sandbox) string {
+	if p.MountNamespace {
+		return "mount namespace"
+	}
+	return "namespace"
+}
+
+// pathRule reads the prefixes of a path: "-" for one that may be missing, "+"
+// for one below RootDirectory=.
+func pathRule(text string) (plan.PathRule, error) {
+	e, err := value.ParsePathEntry(text)
+	if err != nil {
+		return plan.PathRule{}, err
+	}
+	return plan.PathRule{Path: e.Path, IgnoreMissing: e.IgnoreMissing, RootPrefixed: e.RootPrefixed}, nil
+}
+
+// tmpDirs are the directories behind /tmp and /var/tmp for PrivateTmp=yes. All
+// commands of one activation share them: their names follow from the
+// invocation ID, which nobody can guess before the first of them made them.
+func (b *builder) tmpDirs() [2]string {
+	if b.ctx.PrivateTmpDir != [2]string{} {
+		return b.ctx.PrivateTmpDir
+	}
+	return PrivateTmpDirs(b.u.Name, b.ctx.BootID, b.ctx.InvocationID)
+}
+
+// PrivateTmpDirs names the directories of PrivateTmp=yes of one activation.
+// Each is a directory of root's alone with the service's "tmp" in it; whoever
+// ends the activation removes them.
+func PrivateTmpDirs(unitName string, bootID, invocationID [16]byte) [2]string {
+	name := "/systemd-private-" + hex.EncodeToString(bootID[:]) + "-" + strings.ReplaceAll(unitName, "/", "-") +
+		"-" + hex.EncodeToString(invocationID[:8])
+	return [2]string{"/tmp" + name, "/var/tmp" + name}
 }

@@ -36,13 +36,35 @@ func Steps() []Step {
 		{"affinity", func(p *plan.Plan) bool { return p.AffinityFromNUMA }, affinityFromNUMA},
 		{"attributes", nil, ops((*spawn.Ops).Attributes)},
 		{"utmp", func(p *plan.Plan) bool { return p.Utmp != nil }, utmp},
+		{"umask", nil, clearUmask},
 		{"directories", func(p *plan.Plan) bool { return len(p.Directories) > 0 }, directories},
 		{"environment", nil, environment},
 		{"limits", nil, ops((*spawn.Ops).Limits)},
 		{"keyring", nil, ops((*spawn.Ops).Keyring)},
+		{"network", sandboxed(func(s *plan.Sandbox) bool { return s.PrivateNetwork || s.NetworkPath != "" }), network},
+		{"ipc", sandboxed(func(s *plan.Sandbox) bool { return s.PrivateIPC || s.IPCPath != "" }), ipc},
+		{"cgroups", sandboxed(func(s *plan.Sandbox) bool { return ownCgroups(s) }), cgroups},
+		{"mounts", sandboxed(func(s *plan.Sandbox) bool { return s.MountNamespace }), mounts},
+		{"hostname", sandboxed(func(s *plan.Sandbox) bool { return isOn(s.ProtectHostname) }), hostname},
+		{"groups", nil, ops((*spawn.Ops).Groups)},
+		{"users", sandboxed(func(s *plan.Sandbox) bool { return isOn(s.PrivateUsers) }), users},
 		{"root", nil, ops((*spawn.Ops).Root)},
 		{"execute", nil, execute},
 	}
+}
+
+// sandboxed is a condition on the sandbox part of the plan.
+func sandboxed(wanted func(s *plan.Sandbox) bool) func(p *plan.Plan) bool {
+	return func(p *plan.Plan) bool { return p.Sandbox != nil && wanted(p.Sandbox) }
+}
+
+func isOn(s string) bool { return s != "" && s != "no" }
+
+// clearUmask: modes of what is made for the service are not subject to UMask=,
+// which is set again at the end.
+func clearUmask(*run) *plan.Failure {
+	unix.Umask(0)
+	return nil
 }
 
 // ops makes a step of a stretch of the op list.
@@ -67,7 +89,7 @@ func (r *run) ops(stretches ...func(*spawn.Ops)) *plan.Failure {
 
 // execute is the last step. It only returns when it fails.
 func execute(r *run) *plan.Failure {
-	if f := r.ops((*spawn.Ops).Descriptors, (*spawn.Ops).Identity, (*spawn.Ops).Exec); f != nil {
+	if f := r.ops((*spawn.Ops).Umask, (*spawn.Ops).Descriptors, (*spawn.Ops).Identity, (*spawn.Ops).Exec); f != nil {
 		return f
 	}
 	return &plan.Failure{Status: plan.ExitExec, Setting: r.p.Phase, Message: "no file was executed"}

@@ -43,7 +43,6 @@ func TestAttributes(t *testing.T) {
 	}{
 		{"UMask", `umask`, "0027", func(e *unit.Exec) { e.UMask = 0o27 }},
 		{"Nice", `cut -d" " -f19 /proc/self/stat`, "7", func(e *unit.Exec) { e.Nice = unit.Some[int32](7) }},
-		{"OOMScoreAdjust", `cat /proc/self/oom_score_adj`, "321", func(e *unit.Exec) { e.OOMScoreAdjust = unit.Some[int32](321) }},
 		{"LimitNOFILE", `ulimit -Sn; ulimit -Hn`, "111\n222", func(e *unit.Exec) { e.Limits[unit.RLimitNOFILE] = &value.Rlimit{Soft: 111, Hard: 222} }},
 		{"default NOFILE", `ulimit -Sn`, "1024", func(*unit.Exec) {}},
 		{"CPUAffinity", `grep Cpus_allowed_list /proc/self/status | cut -f2`, "1", func(e *unit.Exec) { e.CPUAffinity = []byte{2} }},
@@ -53,7 +52,6 @@ func TestAttributes(t *testing.T) {
 		}},
 		{"IOSchedulingClass", `ionice`, "idle", func(e *unit.Exec) { e.IOSchedulingSet, e.IOSchedulingClass = true, unit.Some[int32](3) }},
 		{"TimerSlackNSec", `cat /proc/self/timerslack_ns`, "12345", func(e *unit.Exec) { e.TimerSlackNSec = 12345 }},
-		{"CoredumpFilter", `cat /proc/self/coredump_filter`, "00000031", func(e *unit.Exec) { e.CoredumpFilter = unit.Some[uint64](0x31) }},
 		{"Personality", `uname -m`, "i686", func(e *unit.Exec) { e.Sandbox = sandboxWith(func(s *unit.Sandbox) { s.Personality = "x86" }) }},
 		{"WorkingDirectory", `pwd`, "/usr", func(e *unit.Exec) { e.WorkingDirectory = "/usr" }},
 		{"WorkingDirectory optional", `pwd`, "/", func(e *unit.Exec) { e.WorkingDirectory, e.WorkingDirectoryMissingOK = "/nonexistent", true }},
@@ -74,6 +72,26 @@ func TestAttributes(t *testing.T) {
 				expect(t, s.ok(), c.want)
 			})
 		})
+	}
+}
+
+// TestSharedMemory is about what the kernel keeps with the memory: the op-list
+// child shares it with the manager, which must not be changed.
+func TestSharedMemory(t *testing.T) {
+	own := func(name string) string {
+		text, err := os.ReadFile("/proc/self/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(text))
+	}
+	score, filter := own("oom_score_adj"), own("coredump_filter")
+	s := newStart(t, `cat /proc/self/oom_score_adj /proc/self/coredump_filter`)
+	s.exec.OOMScoreAdjust, s.exec.CoredumpFilter = unit.Some[int32](321), unit.Some[uint64](0x31)
+	expect(t, s.ok(), "321\n00000031")
+	s.tier(plan.TierExecutor)
+	if own("oom_score_adj") != score || own("coredump_filter") != filter {
+		t.Errorf("the manager's own: %s and %s, were %s and %s", own("oom_score_adj"), own("coredump_filter"), score, filter)
 	}
 }
 
@@ -163,7 +181,10 @@ func TestFailures(t *testing.T) {
 		{"208", plan.ExitStdin, "StandardInput", func(s *start) { s.exec.StandardInput = unit.Stdio{Kind: "file", Arg: missing} }},
 		{"209", plan.ExitStdout, "StandardOutput", func(s *start) { s.exec.StandardOutput = unit.Stdio{Kind: "append", Arg: missing} }},
 		{"222", plan.ExitStderr, "StandardError", func(s *start) { s.exec.StandardError = unit.Stdio{Kind: "file", Arg: missing} }},
-		{"210", plan.ExitChroot, "RootDirectory", func(s *start) { s.exec.RootDirectory = missing }},
+		{"210", plan.ExitChroot, "RootDirectory", func(s *start) {
+			s.exec.RootDirectory = missing
+			s.ctx.Command.Flags |= value.CommandPrivileged
+		}},
 		{"214", plan.ExitSetScheduler, "CPUSchedulingPolicy", func(s *start) {
 			s.exec.CPUSchedulingSet, s.exec.CPUSchedulingPolicy, s.exec.CPUSchedulingPriority = true, 0, 50
 		}},
@@ -173,7 +194,6 @@ func TestFailures(t *testing.T) {
 		}},
 		{"213", plan.ExitSecureBits, "SecureBits", func(s *start) { s.exec.SecureBits = 1 << 20 }},
 		{"242", plan.ExitNUMAPolicy, "NUMAPolicy", func(s *start) { s.exec.NUMAPolicy = 77 }},
-		{"205", plan.ExitLimits, "CoredumpFilter", func(s *start) { s.exec.CoredumpFilter = unit.Some[uint64](1 << 40) }},
 		{"218", plan.ExitCapabilities, "AmbientCapabilities", func(s *start) { s.exec.AmbientCapabilities = 1 << 62 }},
 	}
 	for _, c := range cases {
@@ -195,6 +215,9 @@ func TestExecutorFailures(t *testing.T) {
 		setting string
 		set     func(s *start)
 	}{
+		{"205", plan.ExitLimits, "CoredumpFilter", func(s *start) { s.exec.CoredumpFilter = unit.Some[uint64](1 << 40) }},
+		{"206", plan.ExitOOMAdjust, "OOMScoreAdjust", func(s *start) { s.exec.OOMScoreAdjust = unit.Some[int32](5000) }},
+		{"210 namespace", plan.ExitChroot, "RootDirectory", func(s *start) { s.exec.RootDirectory = "/nonexistent/x" }},
 		{"217", plan.ExitUser, "User", func(s *start) { s.exec.User = "no-such-user" }},
 		{"217 number", plan.ExitUser, "User", func(s *start) { s.exec.User = "54321" }},
 		{"216", plan.ExitGroup, "Group", func(s *start) { s.exec.Group = "no-such-group" }},

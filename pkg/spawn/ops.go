@@ -134,7 +134,12 @@ func (o *Ops) Session() {
 	o.mark("IgnoreSIGPIPE", "")
 	l.Setsid(plan.ExitSetsid)
 	o.mark("session", "")
-	l.Umask(p.UMask)
+	o.Umask()
+}
+
+// Umask appends UMask=.
+func (o *Ops) Umask() {
+	o.List.Umask(o.plan.UMask)
 	o.mark("UMask", "")
 }
 

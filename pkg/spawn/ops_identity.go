@@ -13,12 +13,11 @@ const (
 	capSysAdmin = uint64(1) << unix.CAP_SYS_ADMIN
 )
 
-// Identity appends what gives up privileges, in the only order that works:
-// groups, bounding set, user, working directory as that user, ambient set,
+// Identity appends what gives up privileges, after Groups and in the only
+// order that works: bounding set, user, working directory as that user, ambient set,
 // secure bits, no_new_privs, filters.
 func (o *Ops) Identity() {
 	p, l := o.plan, o.List
-	o.groups()
 	o.bounding()
 	becomesUser := p.ChangeUser && p.Identity != nil && p.Identity.HasUID && p.Identity.UID != 0
 	if becomesUser {
@@ -49,7 +48,9 @@ func (o *Ops) Identity() {
 	o.filters()
 }
 
-func (o *Ops) groups() {
+// Groups appends the change of group and supplementary groups. It comes before
+// a user namespace in which they would have no number.
+func (o *Ops) Groups() {
 	p, l := o.plan, o.List
 	if !p.ChangeUser || p.Identity == nil {
 		return

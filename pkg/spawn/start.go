@@ -85,6 +85,7 @@ func (o *Ops) All() {
 	o.Keyring()
 	o.Root()
 	o.Descriptors()
+	o.Groups()
 	o.Identity()
 	o.Exec()
 }

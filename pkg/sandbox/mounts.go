@@ -1,0 +1,301 @@
+package sandbox
+
+import (
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/execplan/plan"
+)
+
+// kind is what is done at a path of the service's view of the file system. On
+// the same path the first in this order wins.
+type kind uint8
+
+const (
+	inaccessible kind = iota
+	bind
+	privateDev
+	procFS
+	tmpFS
+	readOnly
+	readWrite
+	noExec
+	exec
+	untouched // where the rule of a directory above ends
+)
+
+// entry is one rule about a path.
+type entry struct {
+	setting string
+	kind    kind
+	path    string // seen by the service
+	ignore  bool   // may be missing
+	source  string // of bind
+	ro      bool   // of bind, tmpFS
+	rec     bool   // of bind
+	options []string
+
+	target string // in our view, without links; set by locate
+	tree   int    // detached source of bind
+}
+
+// entries lists the rules of a plan (systemd.exec(5), Sandboxing).
+func entries(p *plan.Plan) []entry {
+	s := p.Sandbox
+	l := &ruleList{}
+	l.rules("ReadWritePaths", readWrite, s.ReadWritePaths)
+	l.rules("ReadOnlyPaths", readOnly, s.ReadOnlyPaths)
+	l.rules("InaccessiblePaths", inaccessible, s.InaccessiblePaths)
+	l.rules("ExecPaths", exec, s.ExecPaths)
+	l.rules("NoExecPaths", noExec, s.NoExecPaths)
+	for _, b := range s.Binds {
+		setting := "BindPaths"
+		if b.ReadOnly {
+			setting = "BindReadOnlyPaths"
+		}
+		l.add(entry{setting: setting, kind: bind, path: b.Destination, source: b.Source, ro: b.ReadOnly, rec: b.Recursive, ignore: b.IgnoreMissing})
+	}
+	for _, t := range s.Tmpfs {
+		l.add(tmpfsEntry("TemporaryFileSystem", t.Path, t.Options))
+	}
+	l.protect(s)
+	l.private(s)
+	l.directories(p)
+	if (s.ProtectProc != "" && s.ProtectProc != "default") || s.ProcSubset == "pid" {
+		e := entry{setting: "ProtectProc", kind: procFS, path: "/proc"}
+		if s.ProtectProc != "" && s.ProtectProc != "default" {
+			e.options = append(e.options, "hidepid="+s.ProtectProc)
+		}
+		if s.ProcSubset == "pid" {
+			e.options = append(e.options, "subset=pid")
+		}
+		l.add(e)
+	}
+	return l.list
+}
+
+type ruleList struct{ list []entry }
+
+func (l *ruleList) add(e entry) {
+	e.tree = -1
+	l.list = append(l.list, e)
+}
+
+func (l *ruleList) rules(setting string, k kind, from []plan.PathRule) {
+	for _, r := range from {
+		l.add(entry{setting: setting, kind: k, path: r.Path, ignore: r.IgnoreMissing})
+	}
+}
+
+func (l *ruleList) table(setting string, k kind, paths ...string) {
+	for _, path := range paths {
+		l.add(entry{setting: setting, kind: k, path: path, ignore: true})
+	}
+}
+
+// protect are the settings that take rights away from well-known places.
+func (l *ruleList) protect(s *plan.Sandbox) {
+	switch s.ProtectSystem {
+	case "strict":
+		l.add(entry{setting: "ProtectSystem", kind: readOnly, path: "/"})
+		l.table("ProtectSystem", untouched, "/proc", "/sys", "/dev", "/home", "/root", "/run/user")
+	case "full":
+		l.table("ProtectSystem", readOnly, "/usr", "/boot", "/efi", "/etc")
+	case "yes":
+		l.table("ProtectSystem", readOnly, "/usr", "/boot", "/efi")
+	}
+	homes := []string{"/home", "/root", "/run/user"}
+	switch s.ProtectHome {
+	case "yes":
+		l.table("ProtectHome", inaccessible, homes...)
+	case "read-only":
+		l.table("ProtectHome", readOnly, homes...)
+	case "tmpfs":
+		for _, path := range homes {
+			e := tmpfsEntry("ProtectHome", path, "mode=0755,ro")
+			e.ignore = true
+			l.add(e)
+		}
+	}
+	if s.ProtectKernelTunables {
+		l.table("ProtectKernelTunables", readOnly,
+			"/proc/acpi", "/proc/apm", "/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/latency_stats", "/proc/mtrr",
+			"/proc/scsi", "/proc/sys", "/proc/sysrq-trigger", "/proc/timer_stats", "/sys")
+		l.table("ProtectKernelTunables", untouched, "/sys/fs/cgroup", "/sys/fs/selinux")
+		l.table("ProtectKernelTunables", inaccessible, "/proc/kallsyms", "/proc/kcore")
+	}
+	if s.ProtectKernelModules {
+		l.table("ProtectKernelModules", inaccessible, "/usr/lib/modules", "/lib/modules")
+	}
+	if s.ProtectKernelLogs {
+		l.table("ProtectKernelLogs", inaccessible, "/proc/kmsg", "/dev/kmsg")
+	}
+	if s.ProtectControlGroups == "yes" || s.ProtectControlGroups == "strict" {
+		l.table("ProtectControlGroups", readOnly, "/sys/fs/cgroup")
+	}
+}
+
+// private are the settings that give the service something of its own.
+func (l *ruleList) private(s *plan.Sandbox) {
+	switch s.PrivateTmp {
+	case "yes":
+		for i, path := range []string{"/tmp", "/var/tmp"} {
+			l.add(entry{setting: "PrivateTmp", kind: bind, path: path, source: s.TmpDirs[i] + "/tmp"})
+		}
+	case "disconnected":
+		for _, path := range []string{"/tmp", "/var/tmp"} {
+			l.add(tmpfsEntry("PrivateTmp", path, "mode=1777,nosuid,nodev"))
+		}
+	}
+	if s.PrivateDevices {
+		l.add(entry{setting: "PrivateDevices", kind: privateDev, path: "/dev"})
+	}
+}
+
+// directories keeps the service's own directories writable, and makes those
+// below private/ reachable for it alone.
+func (l *ruleList) directories(p *plan.Plan) {
+	for _, d := range p.Directories {
+		if p.PrivateDirectory(d.Kind) {
+			e := tmpfsEntry(d.Kind.Setting(), p.Prefixes[d.Kind]+"/private", "mode=0755,ro")
+			l.add(e)
+		}
+		for _, item := range d.Items {
+			path := p.DirectoryPath(d.Kind, item.Path)
+			e := entry{setting: d.Kind.Setting(), kind: untouched, path: path}
+			if d.Kind == plan.DirConfiguration {
+				e.ignore = true
+			}
+			if item.ReadOnly {
+				e.kind = readOnly
+			}
+			if p.PrivateDirectory(d.Kind) || p.RootDirectory != "" {
+				e = entry{setting: e.setting, kind: bind, path: path, source: path, ro: item.ReadOnly, rec: true}
+			} else if d.Kind == plan.DirConfiguration && !item.ReadOnly {
+				continue
+			}
+			l.add(e)
+		}
+	}
+}
+
+// tmpfsEntry reads mount options: ro, nosuid, nodev and noexec are of the
+// mount, the others of the file system.
+func tmpfsEntry(setting, path, options string) entry {
+	e := entry{setting: setting, kind: tmpFS, path: path}
+	for o := range strings.SplitSeq(options, ",") {
+		if o != "" {
+			e.options = append(e.options, o)
+		}
+	}
+	return e
+}
+
+// view builds the service's view of the file system below root.
+type view struct {
+	root    string // "/" or RootDirectory=
+	entries []entry
+}
+
+// locate finds where each rule applies, drops what is not there or out of
+// reach, and puts parents before children.
+func (v *view) locate() *plan.Failure {
+	kept := v.entries[:0]
+	for _, e := range v.entries {
+		target, err := resolve(v.root, e.path)
+		switch {
+		case err == unix.ENOENT && (e.kind == bind || e.kind == tmpFS) && !e.ignore:
+			if e.kind == bind && !exists(e.source) {
+				return failed(plan.ExitNamespace, e.setting, e.source, err)
+			}
+			if target, err = makeTarget(v.root, e); err != nil {
+				return failed(plan.ExitNamespace, e.setting, e.path, err)
+			}
+		case err != nil && (e.ignore || e.kind == untouched) && (err == unix.ENOENT || err == unix.EACCES || err == unix.ENOTDIR):
+			if e.kind != bind || err != unix.ENOENT || !exists(e.source) {
+				continue
+			}
+			if target, err = makeTarget(v.root, e); err != nil {
+				continue
+			}
+		case err != nil:
+			return failed(plan.ExitNamespace, e.setting, e.path, err)
+		}
+		e.target = target
+		kept = append(kept, e)
+	}
+	slices.SortStableFunc(kept, func(a, b entry) int {
+		if c := comparePaths(a.target, b.target); c != 0 {
+			return c
+		}
+		return int(a.kind) - int(b.kind)
+	})
+	v.entries = reachable(kept)
+	return nil
+}
+
+// comparePaths sorts a directory before everything in it.
+func comparePaths(a, b string) int {
+	return slices.Compare(strings.Split(strings.Trim(a, "/"), "/"), strings.Split(strings.Trim(b, "/"), "/"))
+}
+
+// reachable drops rules below an inaccessible path, and all but the first
+// mount on one path. Rules about writing and executing are of two kinds and
+// stand beside each other.
+func reachable(list []entry) []entry {
+	var out []entry
+	hidden := ""
+	for _, e := range list {
+		if hidden != "" && within(e.target, hidden) {
+			continue
+		}
+		if e.kind == inaccessible {
+			hidden = e.target
+		}
+		if n := len(out); n > 0 && out[n-1].target == e.target && e.kind <= tmpFS && out[n-1].kind <= tmpFS {
+			continue
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// within says whether path is dir or below it.
+func within(path, dir string) bool {
+	return dir == "/" || path == dir || strings.HasPrefix(path, dir) && path[len(dir)] == '/'
+}
+
+// makeTarget makes a place to mount on.
+func makeTarget(root string, e entry) (string, error) {
+	path := e.path
+	if root != "/" {
+		path = root + path
+	}
+	var st unix.Stat_t
+	if e.kind == bind {
+		if err := unix.Stat(e.source, &st); err != nil {
+			return "", err
+		}
+	}
+	if err := makePlace(path, e.kind != bind || st.Mode&unix.S_IFMT == unix.S_IFDIR); err != nil {
+		return "", err
+	}
+	return resolve(root, e.path)
+}
+
+// makePlace makes an empty directory, or file, to mount on.
+func makePlace(path string, dir bool) error {
+	if dir {
+		return mkdirAll(path, 0o755)
+	}
+	if err := mkdirAll(path[:strings.LastIndexByte(path, '/')], 0o755); err != nil {
+		return err
+	}
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o644)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}

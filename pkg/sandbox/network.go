@@ -1,0 +1,80 @@
+package sandbox
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/execplan/plan"
+)
+
+// network enters the network namespace of PrivateNetwork= or
+// NetworkNamespacePath=.
+func network(r *run) *plan.Failure {
+	s := r.p.Sandbox
+	if s.NetworkPath != "" {
+		return join("NetworkNamespacePath", s.NetworkPath, unix.CLONE_NEWNET, plan.ExitNetwork)
+	}
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return failed(plan.ExitNetwork, "PrivateNetwork", "", err)
+	}
+	if err := loopbackUp(); err != nil {
+		return failed(plan.ExitNetwork, "PrivateNetwork", "lo", err)
+	}
+	return nil
+}
+
+// ipc does the same for PrivateIPC= and IPCNamespacePath=.
+func ipc(r *run) *plan.Failure {
+	s := r.p.Sandbox
+	if s.IPCPath != "" {
+		return join("IPCNamespacePath", s.IPCPath, unix.CLONE_NEWIPC, plan.ExitNamespace)
+	}
+	if err := unix.Unshare(unix.CLONE_NEWIPC); err != nil {
+		return namespaceFailure("PrivateIPC", "", err)
+	}
+	return nil
+}
+
+func join(setting, path string, kind int, status uint8) *plan.Failure {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	if err != nil {
+		return failed(status, setting, path, err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Setns(fd, kind); err != nil {
+		return failed(status, setting, path, err)
+	}
+	return nil
+}
+
+// loopbackUp starts the one interface a new network namespace has.
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	// struct ifreq with the flags member of its union.
+	var req struct {
+		name  [unix.IFNAMSIZ]byte
+		flags uint16
+		_     [22]byte
+	}
+	copy(req.name[:], "lo")
+	req.flags = unix.IFF_UP
+	return ioctl(fd, unix.SIOCSIFFLAGS, uintptr(unsafe.Pointer(&req)))
+}
+
+// hostname enters the UTS namespace of ProtectHostname=.
+func hostname(r *run) *plan.Failure {
+	if err := unix.Unshare(unix.CLONE_NEWUTS); err != nil {
+		return namespaceFailure("ProtectHostname", "", err)
+	}
+	if name := r.p.Sandbox.Hostname; name != "" {
+		if err := unix.Sethostname([]byte(name)); err != nil {
+			return namespaceFailure("ProtectHostname", name, err)
+		}
+	}
+	return nil
+}
