@@ -315,12 +315,15 @@ func (c Command) Format() string {
 		return c.Prefix()
 	}
 	path := c.Prefix() + c.Path
+	if c.Path == "/" {
+		path += "." // a slash at the end would be refused
+	}
 	if c.Flags&CommandArgv0 == 0 && len(words) > 0 {
 		words = words[1:]
 		if c.Argv[0] != c.Path {
 			// Only a path in another spelling, or a transient command.
 			words = c.Argv
-			path = Command{Flags: c.Flags | CommandArgv0}.Prefix() + c.Path
+			path = Command{Flags: c.Flags | CommandArgv0}.Prefix() + strings.TrimPrefix(path, c.Prefix())
 		}
 	}
 	var b strings.Builder
