@@ -48,9 +48,6 @@ func (m *Machine) mainOver(h machine.Host, e machine.Exit) {
 	s.MainPID, s.MainWatched = 0, false
 	s.Main.Over(e, h.Now())
 	index := s.MainIndex - 1
-	if index >= 0 {
-		s.History.Set(machine.ExecStart, index, s.Main)
-	}
 	if control.Ignored(svc.ExecStart, max(index, 0)) {
 		result = ResultSuccess
 	}
@@ -61,7 +58,6 @@ func (m *Machine) mainOver(h machine.Host, e machine.Exit) {
 		m.spawn(h, machine.SlotMain, machine.ExecStart, index+1)
 		return
 	}
-	s.MainIndex = 0
 	switch {
 	case svc.ExitType != "cgroup" || !m.s.Processes:
 		m.mainGone(h, result)

@@ -290,7 +290,7 @@ func (m *Machine) dropMain(h machine.Host) {
 			h.Emit(machine.UnwatchPID{PID: s.MainPID})
 		}
 	}
-	s.MainPID, s.MainWatched, s.MainIndex = 0, false, 0
+	s.MainPID, s.MainWatched = 0, false
 }
 
 func (m *Machine) dropControl(h machine.Host) {

@@ -20,11 +20,20 @@ func (m *Machine) setMain(h machine.Host, pid int32) {
 		return
 	}
 	m.dropMain(h)
+	m.keepMainStatus()
 	s.MainPID, s.MainKnown, s.MainWatched = pid, true, true
 	h.Track(pid)
 	h.Emit(machine.WatchPID{PID: pid})
 	s.Main.Began(pid, h.Now())
 	m.dirty = true
+}
+
+// keepMainStatus files the status of a command of ExecStart= before another process takes its place.
+func (m *Machine) keepMainStatus() {
+	if s := &m.s; s.MainIndex > 0 {
+		s.History.Set(machine.ExecStart, s.MainIndex-1, s.Main)
+		s.MainIndex = 0
+	}
 }
 
 // forked goes on after ExecStart= of a forking service: who is the daemon?
@@ -94,7 +103,7 @@ func (m *Machine) pidFileRead(h machine.Host, p *Pending, e machine.PIDFileRead)
 	svc := h.Unit().GetService()
 	found := e.PID > 0 && e.PID != m.s.ControlPID
 	if !found && e.Message != "" && p.Then != thenSucceeded && !p.Watch && (p.Then != thenStarted || len(svc.ExecStartPost) == 0) {
-		h.Log(control.LogNotice, "", "Can't open PID file '"+svc.PIDFile+"' (yet?) after "+string(m.s.Sub)+": "+e.Message)
+		h.Log(control.LogNotice, "", "Can't use PID file '"+svc.PIDFile+"' (yet?) after "+string(m.s.Sub)+": "+e.Message)
 	}
 	switch p.Then {
 	case thenSucceeded:
@@ -117,7 +126,7 @@ func (m *Machine) pidFileRead(h machine.Host, p *Pending, e machine.PIDFileRead)
 			// ExecStartPost= may write the file.
 			m.mainFound(h, p.Then)
 		case p.Watch:
-			// Cannot be: a watching query is answered when the file is there.
+			// Cannot be: there is no control process by now, and the query stays open until there is a file.
 			m.pidFileMissing(h)
 		default:
 			m.askPIDFileWriters(h)

@@ -127,6 +127,9 @@ func (m *Machine) answered(ev machine.Event) *Pending {
 		return p
 	}
 	if p := m.s.Slow; p != nil && p.Token == token {
+		if e, ok := ev.(machine.PIDFileRead); ok && p.Watch && e.PID <= 0 {
+			return nil // not there yet: the query stays open
+		}
 		m.s.Slow = nil
 		return p
 	}
@@ -163,6 +166,7 @@ func (m *Machine) spawned(h machine.Host, p *Pending, pid int32) {
 		h.Track(pid)
 	}
 	if p.Slot == machine.SlotMain {
+		m.keepMainStatus()
 		s.MainPID, s.MainKnown, s.MainWatched, s.MainIndex = pid, true, false, p.Index+1
 		s.Main.Began(pid, now)
 	} else {

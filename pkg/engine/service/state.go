@@ -53,7 +53,7 @@ type State struct {
 	MainPID     int32          `json:"main,omitempty"`
 	MainKnown   bool           `json:"mainKnown,omitempty"` // MainPID was told or spawned in this activation; 0 then means it has ended
 	MainWatched bool           `json:"mainWatched,omitempty"`
-	MainIndex   int            `json:"mainCmd,omitempty"` // 1 + index of the ExecStart= command in the main process, 0 none
+	MainIndex   int            `json:"mainCmd,omitempty"` // 1 + index of the ExecStart= command that Main is the status of, 0: of none
 	Main        control.Status `json:"mainStatus,omitzero"`
 
 	ControlPID   int32           `json:"ctl,omitempty"`

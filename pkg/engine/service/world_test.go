@@ -332,6 +332,9 @@ func parseUnit(t *testing.T, text string) *unit.Unit {
 	t.Helper()
 	u := unit.New("t.service", nil)
 	svc, kill, exec := *u.GetService(), *u.GetKill(), *u.GetExec()
+	detach(&svc)
+	detach(&kill)
+	detach(&exec)
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if line == "" {
@@ -355,6 +358,19 @@ func parseUnit(t *testing.T, text string) *unit.Unit {
 	}
 	u.Service, u.Kill, u.Exec = &svc, &kill, &exec
 	return u
+}
+
+// detach copies what a block shares with the defaults.
+func detach(block any) {
+	v := reflect.ValueOf(block).Elem()
+	for i := range v.NumField() {
+		f := v.Field(i)
+		if v.Type().Field(i).Anonymous && f.Kind() == reflect.Pointer && !f.IsNil() {
+			c := reflect.New(f.Type().Elem())
+			c.Elem().Set(f.Elem())
+			f.Set(c)
+		}
+	}
 }
 
 func setField(t *testing.T, block any, key, val string) bool {
