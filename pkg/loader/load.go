@@ -58,7 +58,7 @@ func (l *Loader) Load(name string) *unit.Unit {
 		u.FragmentPath = r.Fragment
 		return u
 	}
-	src := unit.Source{Name: r.Name, Names: r.Names, Optional: optional(r.Name)}
+	src := unit.Source{Name: r.Name, Names: r.Names, Optional: optional(r.Name), SkipInstall: true}
 	src.Transient = isTransient(r.Fragment)
 	if r.Fragment != "" {
 		text, err := readFile(r.Fragment)

@@ -6,6 +6,14 @@ func New(name string, d *Defaults) *Unit {
 	if d == nil {
 		d = builtinDefaults
 	}
+	u := newShared(name, d)
+	u.Unit.UnitActions = cloneBlock(u.Unit.UnitActions)
+	return u
+}
+
+// newShared is New with rarely used settings shared with the defaults, for
+// units that are only changed through the directive table.
+func newShared(name string, d *Defaults) *Unit {
 	return &Unit{
 		Name:      name,
 		Type:      TypeOf(name),
@@ -40,8 +48,16 @@ func own[T any](p **T, def *T) *T {
 	return *p
 }
 
-// GetService gives the [Service] settings, defaults if none is set.
-func (u *Unit) GetService() *Service { return orDefault(u.Service, &u.Defaults().Service) }
+// GetService gives the [Service] settings, a copy of the defaults if none is
+// set.
+func (u *Unit) GetService() *Service {
+	if u.Service != nil {
+		return u.Service
+	}
+	s := u.Defaults().Service
+	s.ServiceExtra = cloneBlock(s.ServiceExtra)
+	return &s
+}
 
 // GetSocket gives the [Socket] settings, defaults if none is set.
 func (u *Unit) GetSocket() *Socket { return orDefault(u.Socket, &u.Defaults().Socket) }

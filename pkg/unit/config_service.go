@@ -5,39 +5,56 @@ import "github.com/muster-init/muster/pkg/unit/value"
 // Service is the [Service] section, without the shared exec, kill and cgroup
 // settings (systemd.service(5)).
 type Service struct {
-	Type        string // simple, exec, forking, oneshot, dbus, notify, notify-reload, idle; "" before defaults apply
-	ExitType    string // main, cgroup
-	Restart     string // no, on-success, on-failure, on-abnormal, on-watchdog, on-abort, always
-	RestartMode string // normal, direct, debug
+	Type            string // simple, exec, forking, oneshot, dbus, notify, notify-reload, idle; "" before defaults apply
+	Restart         string // no, on-success, on-failure, on-abnormal, on-watchdog, on-abort, always
+	NotifyAccess    string // none, main, exec, all
+	NotifyAccessSet bool   // NotifyAccess= was given
+	OOMPolicySet    bool   // OOMPolicy= was given
+	OOMPolicy       string // continue, stop, kill
 
-	NotifyAccess                string // none, main, exec, all
-	NotifyAccessSet             bool   // NotifyAccess= was given
-	OOMPolicy                   string // continue, stop, kill
-	OOMPolicySet                bool   // OOMPolicy= was given
+	ExecStartPre  []value.Command
+	ExecStart     []value.Command
+	ExecStartPost []value.Command
+	ExecReload    []value.Command
+	ExecStop      []value.Command
+	ExecStopPost  []value.Command
+
+	TimeoutStartUSec uint64
+	TimeoutStopUSec  uint64
+	TimeoutAbortUSec uint64 // meaningful with TimeoutAbortSet, else TimeoutStopUSec counts
+	TimeoutStartSet  bool   // TimeoutStartSec= or TimeoutSec= was given; a oneshot has no start timeout otherwise
+	TimeoutAbortSet  bool
+	RestartUSec      uint64
+	WatchdogUSec     uint64 // 0: off
+
+	PIDFile string
+	BusName string
+
+	GuessMainPID           bool
+	NonBlocking            bool
+	RemainAfterExit        bool
+	RootDirectoryStartOnly bool
+	PermissionsStartOnly   bool // legacy
+
+	// What few services set, shared with the defaults until one does.
+	*ServiceExtra
+}
+
+// ServiceExtra are settings of [Service] that few units have.
+type ServiceExtra struct {
+	ExitType                    string // main, cgroup
+	RestartMode                 string // normal, direct, debug
 	FileDescriptorStorePreserve string // no, restart, yes
 	TimeoutStartFailureMode     string // terminate, abort, kill
 	TimeoutStopFailureMode      string // terminate, abort, kill
 
 	ExecCondition  []value.Command
-	ExecStartPre   []value.Command
-	ExecStart      []value.Command
-	ExecStartPost  []value.Command
-	ExecReload     []value.Command
 	ExecReloadPost []value.Command
-	ExecStop       []value.Command
-	ExecStopPost   []value.Command
 
-	TimeoutStartUSec           uint64
-	TimeoutStopUSec            uint64
-	TimeoutAbortUSec           uint64 // meaningful with TimeoutAbortSet, else TimeoutStopUSec counts
-	TimeoutStartSet            bool   // TimeoutStartSec= or TimeoutSec= was given; a oneshot has no start timeout otherwise
-	TimeoutAbortSet            bool
-	RestartUSec                uint64
 	RestartMaxDelayUSec        uint64 // Infinity: unset
 	RestartRandomizedDelayUSec uint64
 	RuntimeMaxUSec             uint64
 	RuntimeRandomizedExtraUSec uint64
-	WatchdogUSec               uint64 // 0: off
 	RestartSteps               uint32
 	FileDescriptorStoreMax     uint32
 	ReloadSignal               int32
@@ -46,20 +63,12 @@ type Service struct {
 	RestartPreventExitStatus value.ExitStatusSet
 	RestartForceExitStatus   value.ExitStatusSet
 
-	PIDFile                string
-	BusName                string
 	Sockets                []string
 	OpenFile               []OpenFile
 	USBFunctionDescriptors string
 	USBFunctionStrings     string
 	RefreshOnReload        []string // extensions, credentials
 	LUOSession             []string
-
-	GuessMainPID           bool
-	NonBlocking            bool
-	RemainAfterExit        bool
-	RootDirectoryStartOnly bool
-	PermissionsStartOnly   bool // legacy
 }
 
 // OpenFile is one OpenFile= entry: a file or socket opened by the manager and

@@ -30,7 +30,8 @@ type Context struct {
 	dropped int
 	badText string // first fatal fault
 
-	brokenText string // why the fragment can't be read at all
+	skipInstall bool
+	brokenText  string // why the fragment can't be read at all
 }
 
 // say records a message at the current position.

@@ -183,6 +183,12 @@ func (u *Unit) Clone() *Unit {
 	n.Exec = cloneBlock(u.Exec)
 	n.Kill = cloneBlock(u.Kill)
 	n.Cgroup = cloneBlock(u.Cgroup)
+	if d := u.Defaults(); n.Unit.UnitActions != d.Unit.UnitActions {
+		n.Unit.UnitActions = cloneBlock(n.Unit.UnitActions)
+	}
+	if d := u.Defaults(); n.Service != nil && n.Service.ServiceExtra != d.Service.ServiceExtra {
+		n.Service.ServiceExtra = cloneBlock(n.Service.ServiceExtra)
+	}
 	if n.Exec != nil {
 		n.Exec.Sandbox = cloneBlock(n.Exec.Sandbox)
 	}

@@ -91,6 +91,17 @@ func inUnit[T any](f func(u *Unit) *T) func(target, bool) *T {
 	return func(t target, _ bool) *T { return f(t.u) }
 }
 
+func inActions[T any](f func(b *UnitActions) *T) func(target, bool) *T {
+	return func(t target, write bool) *T {
+		u := t.u
+		if write && u.Unit.UnitActions == u.Defaults().Unit.UnitActions {
+			v := *u.Unit.UnitActions
+			u.Unit.UnitActions = &v
+		}
+		return f(u.Unit.UnitActions)
+	}
+}
+
 func inManager[T any](f func(m *ManagerConfig) *T) func(target, bool) *T {
 	return func(t target, _ bool) *T { return f(t.m) }
 }
@@ -110,6 +121,19 @@ func inService[T any](f func(b *Service) *T) func(target, bool) *T {
 			own(&t.u.Service, &t.u.Defaults().Service)
 		}
 		return f(t.u.GetService())
+	}
+}
+
+func inServiceExtra[T any](f func(b *ServiceExtra) *T) func(target, bool) *T {
+	return func(t target, write bool) *T {
+		if write {
+			b := own(&t.u.Service, &t.u.Defaults().Service)
+			if b.ServiceExtra == t.u.Defaults().Service.ServiceExtra {
+				v := *b.ServiceExtra
+				b.ServiceExtra = &v
+			}
+		}
+		return f(t.u.GetService().ServiceExtra)
 	}
 }
 

@@ -78,34 +78,34 @@ var kIsolateBool = simple("boolean", func(_ *Context, s string) (string, error) 
 	return "replace", err
 }, func(v string) string { return value.FormatBool(v == "isolate") })
 
-// sectionKind is a time of UnitSection that also sets others.
-func unitTime(name string, get func(u *UnitSection) uint64, set func(u *UnitSection, v uint64)) *kind[UnitSection] {
-	return &kind[UnitSection]{
+// unitTime is a time of UnitActions that also sets others.
+func unitTime(name string, get func(u *UnitActions) uint64, set func(u *UnitActions, v uint64)) *kind[UnitActions] {
+	return &kind[UnitActions]{
 		name: name,
-		parse: func(_ *Context, u *UnitSection, text string) error {
+		parse: func(_ *Context, u *UnitActions, text string) error {
 			v, err := value.ParseSecFixZero(text)
 			if err == nil {
 				set(u, uint64(v))
 			}
 			return err
 		},
-		format: func(u *UnitSection) []string { return []string{formatUSec(get(u))} },
-		bus: []form[UnitSection]{{sig: "t",
-			write: func(w BusWriter, u *UnitSection) { w.Uint64(get(u)) },
-			read:  func(r BusReader, _ *UnitSection) ([]string, error) { return one(formatUSec(r.Uint64())) }}},
+		format: func(u *UnitActions) []string { return []string{formatUSec(get(u))} },
+		bus: []form[UnitActions]{{sig: "t",
+			write: func(w BusWriter, u *UnitActions) { w.Uint64(get(u)) },
+			read:  func(r BusReader, _ *UnitActions) ([]string, error) { return one(formatUSec(r.Uint64())) }}},
 	}
 }
 
-var kJobTimeout = unitTime("time span, 0 for none", func(u *UnitSection) uint64 { return u.JobTimeoutUSec },
-	func(u *UnitSection, v uint64) {
+var kJobTimeout = unitTime("time span, 0 for none", func(u *UnitActions) uint64 { return u.JobTimeoutUSec },
+	func(u *UnitActions, v uint64) {
 		u.JobTimeoutUSec = v
 		if !u.JobRunningTimeoutSet {
 			u.JobRunningTimeoutUSec = v
 		}
 	})
 
-var kJobRunningTimeout = unitTime("time span, 0 for none", func(u *UnitSection) uint64 { return u.JobRunningTimeoutUSec },
-	func(u *UnitSection, v uint64) { u.JobRunningTimeoutUSec, u.JobRunningTimeoutSet = v, true })
+var kJobRunningTimeout = unitTime("time span, 0 for none", func(u *UnitActions) uint64 { return u.JobRunningTimeoutUSec },
+	func(u *UnitActions, v uint64) { u.JobRunningTimeoutUSec, u.JobRunningTimeoutSet = v, true })
 
 // kRawInstance is DefaultInstance=, checked once its specifiers are expanded
 // by whoever installs or loads the template.

@@ -27,18 +27,24 @@ type Source struct {
 	// what the kernel mounted do.
 	Optional  bool
 	Transient bool
+	// SkipInstall passes over [Install], which a manager has no use for.
+	SkipInstall bool
 }
 
 // Load reads a unit from the text of its files: the fragment, then links,
 // then drop-ins, each adding to or replacing what came before. It never
 // fails; what is wrong is in LoadState, LoadError and the messages.
 func Load(host *Host, d *Defaults, src *Source) (*Unit, []Message) {
-	u := New(src.Name, d)
+	if d == nil {
+		d = builtinDefaults
+	}
+	u := newShared(src.Name, d)
 	c := &Context{Host: host, Unit: u}
 	if len(src.Names) > 0 {
 		u.Names = src.Names
 	}
 	u.Transient = src.Transient
+	c.skipInstall = src.SkipInstall
 	if f := src.Fragment; f != nil {
 		u.FragmentPath = f.Path
 		u.LoadState = StateLoaded
@@ -137,6 +143,9 @@ func (c *Context) read(text string, allowed Sections) {
 // enter starts a section, or says why it is skipped.
 func (c *Context) enter(name string, allowed Sections) sectionState {
 	bit := SectionFromString(name) & allowed
+	if bit == InInstall && c.skipInstall {
+		return sectionState{name: name}
+	}
 	if bit == 0 && !strings.HasPrefix(name, "X-") {
 		if SectionFromString(name) != 0 && c.Unit != nil {
 			c.warn("Unknown section '", name, "' in a unit of type ", c.Unit.Type.String(), ", ignoring.")

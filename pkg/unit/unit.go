@@ -210,6 +210,24 @@ type UnitSection struct {
 	Description   string
 	Documentation []string
 
+	// What few units set, shared with the defaults until one does.
+	*UnitActions
+
+	StartLimitIntervalUSec uint64
+	StartLimitBurst        uint32
+
+	AllowIsolate           bool
+	DefaultDependencies    bool
+	IgnoreOnIsolate        bool
+	RefuseManualStart      bool
+	RefuseManualStop       bool
+	StopWhenUnneeded       bool
+	SurviveFinalKillSignal bool
+}
+
+// UnitActions is what happens to a job, the machine or other units when the
+// unit fails, succeeds or takes too long.
+type UnitActions struct {
 	OnFailureJobMode         string
 	OnSuccessJobMode         string
 	StartLimitAction         string
@@ -222,19 +240,9 @@ type UnitSection struct {
 
 	JobTimeoutUSec          uint64
 	JobRunningTimeoutUSec   uint64
-	StartLimitIntervalUSec  uint64
-	StartLimitBurst         uint32
 	JobRunningTimeoutSet    bool  // JobRunningTimeoutSec= was given
 	SuccessActionExitStatus int16 // -1: unset
 	FailureActionExitStatus int16 // -1: unset
-
-	AllowIsolate           bool
-	DefaultDependencies    bool
-	IgnoreOnIsolate        bool
-	RefuseManualStart      bool
-	RefuseManualStop       bool
-	StopWhenUnneeded       bool
-	SurviveFinalKillSignal bool
 }
 
 // Install is the [Install] section; the manager itself only reads
