@@ -40,6 +40,7 @@ type start struct {
 	ctx  execplan.Context
 
 	out     string // where the program's standard output goes
+	kill    bool   // instead of waiting
 	plan    *plan.Plan
 	status  unix.WaitStatus
 	failure *plan.Failure
@@ -99,6 +100,12 @@ func (s *start) run() string {
 
 func (s *start) launch() {
 	s.t.Helper()
+	s.end(s.begin())
+}
+
+// begin starts without waiting.
+func (s *start) begin() *spawn.Child {
+	s.t.Helper()
 	p, err := execplan.Build(s.unit, s.ctx)
 	if err != nil {
 		s.t.Fatalf("Build: %v", err)
@@ -111,6 +118,17 @@ func (s *start) launch() {
 	child, err := spawner.Start(p, spawn.Options{})
 	if err != nil {
 		s.t.Fatalf("Start: %v", err)
+	}
+	return child
+}
+
+// end waits for the child; one that is told to run on is killed.
+func (s *start) end(child *spawn.Child) {
+	s.t.Helper()
+	if s.kill {
+		if err := unix.Kill(child.Pid, unix.SIGKILL); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 	for {
 		_, err := unix.Wait4(child.Pid, &s.status, 0, nil)
