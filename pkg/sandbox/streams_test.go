@@ -94,7 +94,7 @@ func TestJournalTwoStreams(t *testing.T) {
 
 func TestJournalAway(t *testing.T) {
 	both(t, func(t *testing.T, force func(*start)) {
-		s := newStart(t, `readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2 >$1; true`)
+		s := newStart(t, `x=$(readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2); echo "$x" >$1`)
 		result := filepath.Join(s.dir, "result")
 		s.ctx.Command.Argv = append(s.ctx.Command.Argv, "sh", result)
 		s.ctx.Journal, s.ctx.JournalSocket = true, filepath.Join(s.dir, "nobody-here")
