@@ -55,6 +55,18 @@ func ParseIntRange(s string, min, max int64) (int64, error) {
 	return v, nil
 }
 
+// ParseUintRange reads an unsigned number between min and max, both included.
+func ParseUintRange(s string, min, max uint64) (uint64, error) {
+	v, err := ParseUint(s, 64)
+	if err != nil {
+		return 0, err
+	}
+	if v < min || v > max {
+		return 0, outOfRange("number", s)
+	}
+	return v, nil
+}
+
 func numberSign(s string) (digits string, negative bool) {
 	digits = strings.TrimLeft(s, " \t\n\v\f\r")
 	if digits != "" && (digits[0] == '-' || digits[0] == '+') {

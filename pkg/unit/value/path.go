@@ -1,6 +1,7 @@
 package value
 
 import (
+	"errors"
 	"strings"
 	"unicode/utf8"
 )
@@ -129,6 +130,37 @@ func (p PathEntry) String() string {
 		s = "-" + s
 	}
 	return s
+}
+
+// ParsePathEntries reads a list of quoted paths with prefixes. The good ones are
+// returned even when err tells of others.
+func ParsePathEntries(s string, expand Expander) ([]PathEntry, error) {
+	var list []PathEntry
+	var errs []error
+	r := WordReader{Rest: s, Flags: WordUnquote}
+	for {
+		word, ok, err := r.Next()
+		if err != nil || !ok {
+			return list, errors.Join(append(errs, err)...)
+		}
+		if word, err = expand.expand(word); err == nil {
+			var p PathEntry
+			if p, err = ParsePathEntry(word); err == nil {
+				list = append(list, p)
+				continue
+			}
+		}
+		errs = append(errs, err)
+	}
+}
+
+// FormatPathEntries writes the list as ParsePathEntries reads it.
+func FormatPathEntries(list []PathEntry) string {
+	words := make([]string, len(list))
+	for i, p := range list {
+		words[i] = QuoteWordPlain(p.String())
+	}
+	return strings.Join(words, " ")
 }
 
 // ParsePathEntry reads an absolute path with optional "-" and "+" before it, in

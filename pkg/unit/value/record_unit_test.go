@@ -195,6 +195,9 @@ func unitSettings(r *rand.Rand) [][2]string {
 	add("CPUQuotaPeriodSec", "10ms", "", "1h", "infinity")
 	add("RemainAfterExit", "1", "yes", "Y", "true", "T", "on", "TRUE", "oN", "0", "no", "x", "2", "", "yess", " yes ")
 	add("ExecStartPre", commandLines(r)...)
+	for i := range 120 {
+		add("IOReadBandwidthMax", fmt.Sprintf("/dev/vda %d", 1+r.Int63()>>(i/2)))
+	}
 	add("EnvironmentFile", "-/etc/foo%%", "/a//b/", "rel", "-rel", "'/a b'", "/a b", "--/a")
 	add("SyslogIdentifier", "foo", "a b")
 	add("TTYPath", "/dev/tty1", "/dev//tty1/", "tty1")

@@ -180,6 +180,8 @@ func TestRoundTripWords(t *testing.T) {
 		v := PathEntry{IgnoreMissing: rapid.Bool().Draw(t, "ignore"), RootPrefixed: rapid.Bool().Draw(t, "root")}
 		v.Path = PathSimplify("/" + rapid.StringMatching(`[a-z./]{0,10}`).Filter(func(s string) bool { return !hasDotDot(s) }).Draw(t, "path"))
 		same(t, v, v.String(), ParsePathEntry)
+		list := []PathEntry{v, {Path: "/a \"b"}}
+		same(t, list, FormatPathEntries(list), func(s string) ([]PathEntry, error) { return ParsePathEntries(s, nil) })
 		if !PathIsNormalized(v.Path) {
 			t.Fatalf("%s is not normal", v.Path)
 		}

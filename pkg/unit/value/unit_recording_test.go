@@ -91,14 +91,9 @@ func dumpCapabilities(key string, initial CapabilitySet) unitDump {
 
 func dumpPaths(key string) unitDump {
 	return func(value string) ([]string, error) {
-		words, err := SplitWords(value, "", WordUnquote)
+		entries, err := ParsePathEntries(value, percentOnly)
 		var lines []string
-		for _, w := range words {
-			p, pathErr := ParsePathEntry(w)
-			if pathErr != nil {
-				err = errors.Join(err, pathErr)
-				continue
-			}
+		for _, p := range entries {
 			lines = append(lines, p.String())
 		}
 		if lines == nil {
