@@ -45,7 +45,7 @@ func (m *Machine) notifyAccess(svc *unit.Service) string {
 	switch {
 	case svc.NotifyAccessSet && svc.NotifyAccess != "" && svc.NotifyAccess != "none":
 		return svc.NotifyAccess
-	case notifies(svc), control.Positive(svc.WatchdogUSec):
+	case notifies(svc), control.Positive(svc.WatchdogUSec), svc.FileDescriptorStoreMax > 0:
 		return "main"
 	case svc.NotifyAccess != "":
 		return svc.NotifyAccess

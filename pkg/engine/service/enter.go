@@ -101,7 +101,8 @@ func (m *Machine) run(h machine.Host, good bool, result string) {
 		m.enterStopByNotify(h)
 	case good:
 		m.setRunning(h)
-	case result != ResultSuccess:
+	case m.s.Result != "":
+		// Whatever failed before, here or while a control process was at work, is no clean end: no ExecStop=.
 		m.enterSignal(h, StopSigterm, result)
 	case h.Unit().GetService().RemainAfterExit:
 		m.setState(h, Exited)

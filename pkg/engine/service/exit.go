@@ -54,6 +54,7 @@ func (m *Machine) mainOver(h machine.Host, e machine.Exit) {
 	control.LogExit(h, "Main process", "ExecStart", e, result == ResultSuccess)
 	s.fail(result)
 	m.dirty = true
+	// DEVIATION: systemd goes on with the next command even after a stop, if the one that got SIGTERM ends well.
 	if index >= 0 && index+1 < len(svc.ExecStart) && typeOf(svc) == typeOneshot && result == ResultSuccess && s.Sub == Start {
 		m.spawn(h, machine.SlotMain, machine.ExecStart, index+1)
 		return
@@ -157,6 +158,7 @@ func (m *Machine) controlExited(h machine.Host, e machine.Exit) {
 		s.fail(result)
 	}
 	m.dirty = true
+	// DEVIATION: as for the main process, a stop ends the list.
 	if index+1 < len(list) && result == ResultSuccess && s.Sub == phaseState[phase] && phase != machine.ExecStart {
 		m.spawn(h, machine.SlotControl, phase, index+1)
 		return

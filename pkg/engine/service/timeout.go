@@ -87,7 +87,7 @@ func (m *Machine) timedOut(h machine.Host) {
 			h.Emit(machine.Kill{Unit: h.Unit().Name, Signal: 9, ControlPID: m.s.ControlPID, Log: true})
 		}
 		m.s.ReloadResult = ResultTimeout
-		// What it announced is not believed any more, or the service would be reloading for ever.
+		// DEVIATION: what it announced is not believed any more. systemd goes back to reload-notify and times out again and again.
 		if m.s.Saying == SaidReloading {
 			m.s.Saying = SaidNothing
 		}
