@@ -48,6 +48,18 @@ func own[T any](p **T, def *T) *T {
 	return *p
 }
 
+// ownExec gives the exec settings for writing. Output of a service starts out
+// as inherit: what that means depends on StandardInput=, see finishStdio.
+func (u *Unit) ownExec() *Exec {
+	if u.Exec == nil {
+		own(&u.Exec, &u.Defaults().Exec)
+		if u.Type == TypeService {
+			u.Exec.StandardOutput, u.Exec.StandardError = Stdio{Kind: "inherit"}, Stdio{Kind: "inherit"}
+		}
+	}
+	return u.Exec
+}
+
 // GetService gives the [Service] settings, a copy of the defaults if none is
 // set.
 func (u *Unit) GetService() *Service {

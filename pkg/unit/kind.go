@@ -212,7 +212,7 @@ func inSlice[T any](f func(b *Slice) *T) func(target, bool) *T {
 func inExec[T any](f func(b *Exec) *T) func(target, bool) *T {
 	return func(t target, write bool) *T {
 		if write {
-			own(&t.u.Exec, &t.u.Defaults().Exec)
+			t.u.ownExec()
 		}
 		return f(t.u.GetExec())
 	}
@@ -221,7 +221,7 @@ func inExec[T any](f func(b *Exec) *T) func(target, bool) *T {
 func inSandbox[T any](f func(b *Sandbox) *T) func(target, bool) *T {
 	return func(t target, write bool) *T {
 		if write {
-			own(&own(&t.u.Exec, &t.u.Defaults().Exec).Sandbox, &t.u.Defaults().Sandbox)
+			own(&t.u.ownExec().Sandbox, &t.u.Defaults().Sandbox)
 		}
 		return f(t.u.GetSandbox())
 	}
