@@ -77,6 +77,8 @@ const (
 	ErrNoSuchDynamicUser          ErrorName = "org.freedesktop.systemd1.NoSuchDynamicUser"
 	ErrNotReferenced              ErrorName = "org.freedesktop.systemd1.NotReferenced"
 	ErrDiskFull                   ErrorName = "org.freedesktop.systemd1.DiskFull"
+	ErrUnitBadPath                ErrorName = "org.freedesktop.systemd1.UnitBadPath"
+	ErrNothingToClean             ErrorName = "org.freedesktop.systemd1.NothingToClean"
 	ErrUnitBusy                   ErrorName = "org.freedesktop.systemd1.UnitBusy"
 	ErrUnitInactive               ErrorName = "org.freedesktop.systemd1.UnitInactive"
 	ErrFreezeCancelled            ErrorName = "org.freedesktop.systemd1.FreezeCancelled"
@@ -169,7 +171,8 @@ func NameOfErrno(no unix.Errno) ErrorName {
 }
 
 // nameOfErrno and errnoOfName are what sd_bus_error_set_errno(3) and
-// sd_bus_error_get_errno(3) answer.
+// sd_bus_error_get_errno(3) of systemd 252 to 258 answer. Names that are not
+// in errnoOfName stand for EIO.
 var nameOfErrno = map[unix.Errno]ErrorName{
 	unix.EPERM:         ErrAccessDenied,
 	unix.EACCES:        ErrAccessDenied,
