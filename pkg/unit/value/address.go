@@ -128,12 +128,12 @@ func ParseSocketBindRule(s string) (SocketBindRule, error) {
 	if !isRange {
 		high = low
 	}
-	a, errA := ParsePort(low)
-	b, errB := ParsePort(high)
+	a, errA := ParseUintRange(low, 0, 65535) // 0 since 257
+	b, errB := ParseUintRange(high, 0, 65535)
 	if errA != nil || errB != nil || a > b {
 		return SocketBindRule{}, invalid("socket bind rule", s)
 	}
-	rule.PortMin, rule.Ports = a, uint32(b)-uint32(a)+1
+	rule.PortMin, rule.Ports = uint16(a), uint32(b-a)+1
 	return rule, nil
 }
 

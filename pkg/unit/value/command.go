@@ -285,7 +285,7 @@ func checkCommandPath(path string) error {
 	switch {
 	case !StringIsSafe(path):
 		return invalidf("command line", path, "executable name contains special characters")
-	case strings.HasSuffix(path, "/"):
+	case strings.HasSuffix(path, "/"), strings.HasSuffix(path, "/."), strings.HasSuffix(path, "/.."): // the dots since 257
 		return invalidf("command line", path, "executable path specifies a directory")
 	case !PathIsAbsolute(path) && !FilenameIsValid(path):
 		return invalidf("command line", path, "neither a valid executable name nor an absolute path")
@@ -315,15 +315,12 @@ func (c Command) Format() string {
 		return c.Prefix()
 	}
 	path := c.Prefix() + c.Path
-	if c.Path == "/" {
-		path += "." // a slash at the end would be refused
-	}
 	if c.Flags&CommandArgv0 == 0 && len(words) > 0 {
 		words = words[1:]
 		if c.Argv[0] != c.Path {
 			// Only a path in another spelling, or a transient command.
 			words = c.Argv
-			path = Command{Flags: c.Flags | CommandArgv0}.Prefix() + strings.TrimPrefix(path, c.Prefix())
+			path = Command{Flags: c.Flags | CommandArgv0}.Prefix() + c.Path
 		}
 	}
 	var b strings.Builder

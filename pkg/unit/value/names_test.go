@@ -31,7 +31,7 @@ func TestFormatSpanAccuracy(t *testing.T) {
 
 func TestFormatBytes(t *testing.T) {
 	for n, want := range map[uint64]string{
-		0: "0B", 1: "1B", 1023: "1023B", 1024: "1K", 1025: "1.0K", 1535: "1.4K", 1536: "1.5K", 11 << 20: "11M", 11<<20 + 105<<10: "11.1M", 1 << 40: "1T", 1 << 62: "4E", math.MaxUint64 - 1: "15.9E", math.MaxUint64: "infinity",
+		0: "0B", 1: "1B", 1023: "1023B", 1024: "1K", 1025: "1K", 1535: "1.4K", 1536: "1.5K", 11 << 20: "11M", 11<<20 + 105<<10: "11.1M", 1 << 40: "1T", 1 << 62: "4E", math.MaxUint64 - 1: "15.9E", math.MaxUint64: "infinity",
 	} {
 		if got := FormatBytes(n); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)

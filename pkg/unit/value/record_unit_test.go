@@ -8,17 +8,18 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 )
 
-// The recording of unit settings is what `systemd --test --user` of systemd 252
-// dumps of a service with that one setting and does not dump of one without it.
-// It is made anew, as root on a machine that has it, by
+// The recordings of unit settings are what `systemd --test --user` dumps of a
+// service with that one setting and does not dump of one without it. They are
+// made anew, as root on a machine that has it, by
 //
-//	go test ./pkg/unit/value -run TestUnitRecord -record-unit /lib/systemd/systemd
+//	go test ./pkg/unit/value -run TestUnitRecord -record-unit \
+//	  "setpriv --reuid=65534 --regid=65534 --clear-groups /lib/systemd/systemd"
 //
-// The manager runs as nobody and with units of a temporary directory only.
+// so that the manager runs as nobody, and with units of a temporary directory
+// only. For 257 it was a script that does the same in a Debian 13 root of its own.
 var recordUnit = flagRecordUnit()
 
 const unitsPerRun = 100
@@ -34,13 +35,14 @@ func TestUnitRecord(t *testing.T) {
 		lines = append(lines, dumpSettings(t, settings[:n])...)
 		settings = settings[n:]
 	}
-	version, err := exec.Command(*recordUnit, "--version").Output()
+	command := strings.Fields(*recordUnit)
+	version, err := exec.Command(command[0], append(command[1:], "--version")...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	first, _, _ := strings.Cut(string(version), "\n")
 	text := "# " + first + "; made by TestUnitRecord -record-unit\n# directive, value, warned or silent, load state, lines of the dump\n" + strings.Join(lines, "\n") + "\n"
-	if err := os.WriteFile(filepath.Join("testdata", "unit-252.tsv"), []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join("testdata", "unit-"+strings.Fields(first)[1]+".tsv"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -80,9 +82,9 @@ func dumpSettings(t *testing.T, settings [][2]string) []string {
 	if err := os.Chown(run, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(*recordUnit, "--test", "--user", "--no-pager", "--unit=all.target")
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=/", "LC_ALL=C.UTF-8", "SYSTEMD_LOG_TARGET=console", "SYSTEMD_UNIT_PATH=" + dir, "XDG_RUNTIME_DIR=" + run}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	command := append(strings.Fields(*recordUnit), "--test", "--user", "--no-pager", "--unit=all.target")
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/", "LC_ALL=C.UTF-8", "SYSTEMD_LOG_TARGET=console", "SYSTEMD_UNIT_PATH=" + dir, "XDG_RUNTIME_DIR=" + run}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out[:min(len(out), 2000)])
@@ -124,7 +126,7 @@ func dumpBlocks(out string) (blocks map[string][]string, warned map[string]bool)
 		if i := strings.Index(line, "/unit"); i >= 0 && strings.Contains(line[i:], ".service:") {
 			warned[line[i+1:i+1+len("unit000.service")]] = true
 		}
-		text := strings.Trim(line, "\t")
+		text := strings.Replace(strings.Trim(line, "\t"), "→", "->", 1)
 		switch {
 		case strings.HasPrefix(text, "-> Unit "):
 			unit = strings.TrimSuffix(strings.TrimPrefix(text, "-> Unit "), ":")

@@ -97,8 +97,8 @@ func addSize(s string, sum, whole uint64, fraction string, factor uint64) (uint6
 }
 
 // FormatBytes writes a size for people, as systemctl status does: "512B",
-// "11.1M", "4G". The digit after the point is cut, not rounded; there is none
-// only if nothing was cut.
+// "11.1M", "4G". The digit after the point is cut, not rounded, and left out when
+// it is 0 (since 257; before, only when nothing was cut).
 func FormatBytes(n uint64) string {
 	if n == math.MaxUint64 {
 		return "infinity"
@@ -108,9 +108,9 @@ func FormatBytes(n uint64) string {
 			continue
 		}
 		s := strconv.FormatUint(n>>shift, 10)
-		if n&(1<<shift-1) != 0 {
-			// Reduced to the next smaller unit first, the way systemd rounds.
-			s += "." + strconv.FormatUint((n>>(shift-10))%1024*10/1024, 10)
+		// Reduced to the next smaller unit first, the way systemd rounds.
+		if tenth := (n >> (shift - 10)) % 1024 * 10 / 1024; tenth > 0 {
+			s += "." + strconv.FormatUint(tenth, 10)
 		}
 		return s + sizeSuffixes[i:i+1]
 	}
