@@ -110,19 +110,20 @@ func New(src Source, opt Options) *Engine {
 func newEngine(src Source, opt Options) *Engine {
 	e := &Engine{
 		src: src, opt: opt,
-		names:     map[string]*Unit{},
-		jobs:      map[job.ID]*Job{},
-		noMount:   map[string]bool{},
-		mountUser: map[string][]uid{},
-		queries:   map[machine.Token]query{},
-		pids:      map[int32]*Unit{},
-		busNames:  map[string][]*Unit{},
-		handles:   map[machine.Handle]*Unit{},
-		clients:   map[string][]*Unit{},
-		freezing:  map[string]machine.Reply{},
-		aliases:   map[*Unit][]string{},
-		dirtyJobs: map[job.ID]bool{},
-		random:    generator{opt.Seed},
+		names:       map[string]*Unit{},
+		jobs:        map[job.ID]*Job{},
+		noMount:     map[string]bool{},
+		mountUser:   map[string][]uid{},
+		queries:     map[machine.Token]query{},
+		pids:        map[int32]*Unit{},
+		busNames:    map[string][]*Unit{},
+		handles:     map[machine.Handle]*Unit{},
+		clients:     map[string][]*Unit{},
+		freezing:    map[string]machine.Reply{},
+		aliases:     map[*Unit][]string{},
+		dirtyJobs:   map[job.ID]bool{},
+		engineDirty: true,
+		random:      generator{opt.Seed},
 	}
 	for _, t := range unit.Types() {
 		e.register(unsupported(t))

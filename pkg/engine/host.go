@@ -143,8 +143,15 @@ func (h *host) QueueRestart(mode job.Mode) bool {
 		Kind: machine.CauseRestart, Unit: h.u.Name(), Directive: "Restart=", Where: ""}})
 	if err != nil {
 		h.Log(levelWarning, "", "Restart job can't be queued: "+err.Message)
+		return false
 	}
-	return err == nil
+	// With RestartMode=direct the start job of the first try is still there and runs: it has to begin again.
+	if j := h.u.job; j != nil && j.Type == job.Start && j.State == job.Running && j.query == 0 {
+		j.State = job.Waiting
+		h.e.changedJob(j)
+		h.e.queueJob(j)
+	}
+	return true
 }
 
 func (h *host) StartLimitOK() bool {

@@ -82,7 +82,7 @@ func (t *transaction) waitsFor(n orderNode, i int) (m orderNode, ok, more bool) 
 // breakCycles looks for jobs that would wait for each other, and gives up one of each cycle that the anchor can do without.
 func (t *transaction) breakCycles() *machine.Error {
 	for {
-		cycle := t.findCycle()
+		cycle := t.findCycle(t.nodes())
 		if cycle == nil {
 			return nil
 		}
@@ -124,16 +124,49 @@ func (t *transaction) dependents(c *candidate) int {
 	return n
 }
 
-// findCycle searches depth first, with a stack of its own, from each candidate.
-func (t *transaction) findCycle() []orderNode {
+// nodes lists the candidates as places to search from.
+func (t *transaction) nodes() []orderNode {
+	out := make([]orderNode, 0, len(t.jobs))
+	for _, c := range t.jobs {
+		if n, ok := t.of(c.u); ok && !c.dead {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// breakInstalled makes jobs ignore the order where a changed configuration made installed jobs wait for each other.
+func (e *Engine) breakInstalled() {
+	t := &transaction{e: e}
+	for {
+		var nodes []orderNode
+		for _, j := range e.Jobs() {
+			if n, ok := t.of(j.Unit); ok && j.Type != job.Nop {
+				nodes = append(nodes, n)
+			}
+		}
+		cycle := t.findCycle(nodes)
+		if cycle == nil {
+			return
+		}
+		j := cycle[0].u.job
+		j.IgnoreOrder = true
+		e.changedJob(j)
+		e.wake(j)
+		e.emit(machine.Log{Level: levelError, Unit: j.Unit.Name(), Kind: "unit-ordering-cycle",
+			Text: "Ordering cycle after a reload: " + t.cycleText(cycle) + "; job " + j.Unit.Name() + "/" + string(j.Type) + " ignores the order"})
+	}
+}
+
+// findCycle searches depth first, with a stack of its own, from each of the nodes.
+func (t *transaction) findCycle(nodes []orderNode) []orderNode {
 	const (
 		open uint8 = 1 + iota
 		done
 	)
 	marks := make(map[orderKey]uint8, len(t.jobs))
-	for _, c := range t.jobs {
-		n, ok := t.of(c.u)
-		if c.dead || !ok || n.ignoreOrder || marks[n.key()] != 0 {
+	for _, n := range nodes {
+		if n.ignoreOrder || marks[n.key()] != 0 {
 			continue
 		}
 		stack := []step{{n: n}}

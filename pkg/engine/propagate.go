@@ -231,7 +231,15 @@ func (e *Engine) startHandlers(u *Unit, atom depend.Mask, mode string, def job.M
 }
 
 // jobGone queues the checks that a removed job of u may have held up.
-func (e *Engine) jobGone(u *Unit) { e.queueDependents(u) }
+func (e *Engine) jobGone(u *Unit) {
+	e.queueDependents(u)
+	if u.machine != nil && u.SubState() == restartQueued {
+		e.requests = append(e.requests, startRequest{kind: giveUpRestart, u: u})
+	}
+}
+
+// restartQueued is the sub-state in which a unit waits for the start job of its automatic restart, and for nothing else.
+const restartQueued = "auto-restart-queued"
 
 // queueDependents queues u and the units around it whose wish to run, or right to, depends on it.
 func (e *Engine) queueDependents(u *Unit) {

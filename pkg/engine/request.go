@@ -26,6 +26,7 @@ type requestKind uint8
 const (
 	autoStart requestKind = iota
 	autoReload
+	giveUpRestart
 	finishJob
 )
 
@@ -38,6 +39,11 @@ func (e *Engine) serve(r startRequest) {
 	case autoReload:
 		if r.u.flags&removed == 0 {
 			e.auto(r.u, job.TryReload, job.Fail, machine.CausePropagated, r.from, r.via)
+		}
+	case giveUpRestart:
+		// The job of an automatic restart was canceled or failed by another unit: without it nothing would ever happen again.
+		if r.u.flags&removed == 0 && r.u.job == nil && r.u.SubState() == restartQueued {
+			e.with(r.u).Stop(&host{e: e, u: r.u})
 		}
 	case finishJob:
 		if j := e.jobs[r.job]; j != nil && j.State == job.Running {
@@ -375,6 +381,7 @@ func (e *Engine) onReload(v machine.Reload) {
 
 // requeueAll looks at all waiting jobs again, after the order between units may have changed.
 func (e *Engine) requeueAll() {
+	e.breakInstalled()
 	for _, j := range e.Jobs() {
 		e.queueJob(j)
 	}

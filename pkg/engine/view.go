@@ -74,3 +74,6 @@ func (e *Engine) related(j *Job, hold func(other *Job, after bool) bool) []*Job 
 	slices.SortFunc(out, func(a, b *Job) int { return int(a.ID) - int(b.ID) })
 	return slices.Compact(out)
 }
+
+// CanTransient reports whether units of a type can be made over the bus.
+func (e *Engine) CanTransient(t unit.Type) bool { return e.types[t].Descriptor.CanTransient }
