@@ -25,8 +25,6 @@ type world struct {
 	token     machine.Token
 	pid       int32
 	alive     map[int32]bool // processes in the cgroup
-	stubborn  map[int32]bool // ignore all but SIGKILL
-	obedient  bool           // signalled processes end at once
 	questions []machine.Effect
 	cancelled map[machine.Token]bool
 	waiting   map[machine.Token]machine.Effect // open slow queries
@@ -49,7 +47,6 @@ type world struct {
 	subs     []string
 	spawns   []machine.Spawn
 	quiet    bool
-	emptied  bool // deliver CgroupEmpty when the last process ends
 	propches int
 }
 
@@ -57,7 +54,7 @@ func newWorld(t *testing.T, config string) *world {
 	t.Helper()
 	w := &world{
 		t: t, m: New(), cfg: parseUnit(t, config), now: 1000000, pid: 100,
-		alive: map[int32]bool{}, stubborn: map[int32]bool{}, cancelled: map[machine.Token]bool{},
+		alive: map[int32]bool{}, cancelled: map[machine.Token]bool{},
 		waiting: map[machine.Token]machine.Effect{}, tracked: map[int32]bool{}, limit: -1, watchdogs: true,
 		outside: map[int32]bool{}, refuse: map[string]machine.SpawnFailed{},
 	}
@@ -304,9 +301,6 @@ func (w *world) reload() machine.Answer {
 func (w *world) exit(pid int32, code string, status int32) {
 	delete(w.alive, pid)
 	w.step(machine.ProcessExited{PID: pid, Exit: machine.Exit{Code: code, Status: status}})
-	if len(w.alive) == 0 && w.emptied {
-		w.step(machine.CgroupEmpty{Unit: w.cfg.Name})
-	}
 }
 
 // advance lets time pass and fires what is due.
