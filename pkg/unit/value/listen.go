@@ -177,8 +177,8 @@ func ParseListenNetlink(s string) (ListenAddress, error) {
 	return a, nil
 }
 
-// String writes the address as systemctl shows it and as the directive takes
-// it; a port alone becomes "[::]:port", except in Format.
+// String writes the address as systemctl shows it: a port alone is "[::]:port",
+// and the socket type of vsock is left out.
 func (a ListenAddress) String() string {
 	switch a.Family {
 	case ListenUnix:
@@ -192,11 +192,7 @@ func (a ListenAddress) String() string {
 		}
 		return s
 	case ListenVsock:
-		s := "vsock"
-		if a.Type != "" {
-			s += "-" + a.Type
-		}
-		s += ":"
+		s := "vsock:"
 		if a.CID != VsockCIDAny {
 			s += strconv.FormatUint(uint64(a.CID), 10)
 		}
@@ -211,6 +207,9 @@ func (a ListenAddress) String() string {
 func (a ListenAddress) Format() string {
 	if a.PortOnly {
 		return strconv.FormatUint(uint64(a.Port), 10)
+	}
+	if a.Type != "" {
+		return "vsock-" + a.Type + strings.TrimPrefix(a.String(), "vsock")
 	}
 	return a.String()
 }

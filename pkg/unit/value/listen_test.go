@@ -5,13 +5,13 @@ import (
 	"testing"
 )
 
-// What systemd 252 dumps of sockets with these settings; "!" is refused.
+// What systemd 257 dumps of sockets with these settings; "!" is refused.
 func TestParseListen(t *testing.T) {
 	for text, want := range map[string]string{
 		"/run/x": "/run/x", "@abs": "@abs", "@": "!", "rel": "!", "80": "[::]:80", "+80": "[::]:80", "0x50": "[::]:80", "0": "!", "65536": "!", "65535": "[::]:65535",
 		"1.2.3.4:80": "1.2.3.4:80", "1.2.3.4:": "!", "1.2.3.4:080": "!", "1.2.3.4:80%lo": "1.2.3.4:80", "localhost:80": "!", "lo:80": "!", "0.0.0.0:80": "0.0.0.0:80",
 		"[::1]:80": "[::1]:80", "[::1]": "!", "::1:80": "!", "[::]:80": "[::]:80", "[fe80::1]:80%lo": "[fe80::1]:80%lo", "[fe80::1%lo]:80": "!", "[::ffff:1.2.3.4]:80": "[::ffff:1.2.3.4]:80", "[1.2.3.4]:80": "!",
-		"vsock:2:1234": "vsock:2:1234", "vsock::1234": "vsock::1234", "vsock:1234": "!", "vsock:-1:1234": "!", "vsock:2:": "!", "vsock-stream:2:5": "vsock-stream:2:5", "vsock-foo:2:5": "!", "": "!",
+		"vsock:2:1234": "vsock:2:1234", "vsock::1234": "vsock::1234", "vsock:1234": "!", "vsock:-1:1234": "!", "vsock:2:": "!", "vsock-stream:2:5": "vsock:2:5", "vsock-foo:2:5": "!", "": "!",
 		"/" + strings.Repeat("a", 106): "/" + strings.Repeat("a", 106), "/" + strings.Repeat("a", 107): "!",
 		"@" + strings.Repeat("a", 106): "@" + strings.Repeat("a", 106), "@" + strings.Repeat("a", 107): "!",
 	} {
