@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -70,8 +71,10 @@ func TestReadProcess(t *testing.T) {
 	if caps, err := ThreadCapabilities(); err != nil || caps != st.Capabilities {
 		t.Errorf("ours %+v, of the child %+v, %v", caps, st.Capabilities, err)
 	}
-	if exe, err := ReadProcLink(c.Pid, "exe"); !strings.HasSuffix(exe, "/cat") || err != nil {
-		t.Errorf("%q %v", exe, err)
+	if exe, err := ReadProcLink(c.Pid, "exe"); err != nil {
+		t.Error(err)
+	} else if want, err := filepath.EvalSymlinks("/bin/cat"); exe != want || err != nil {
+		t.Errorf("%q, want %q, %v", exe, want, err)
 	}
 	if same, err := SameNamespace(c.Pid, "mnt"); !same || err != nil {
 		t.Errorf("%v %v", same, err)
