@@ -65,7 +65,6 @@ type Context struct {
 	Console       string    // "" is /dev/console
 	ConsoleTerm   string    // TERM for it, "" is vt220
 	Architecture  string    // as in SystemCallArchitectures=, "" is the build's
-	Credentials   string    // CREDENTIALS_DIRECTORY=, "" none
 	BootID        [16]byte  // of the running kernel, part of the names of PrivateTmp= directories
 	PrivateTmpDir [2]string // shared with another unit; empty: PrivateTmpDirs
 }

@@ -136,9 +136,6 @@ func (b *builder) execEnv() []string {
 		}
 		add(d.Kind.Variable(), strings.Join(paths, ":"))
 	}
-	if b.ctx.Credentials != "" {
-		add("CREDENTIALS_DIRECTORY", b.ctx.Credentials)
-	}
 	return append(env, b.pressureEnv()...)
 }
 

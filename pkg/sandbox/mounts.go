@@ -63,6 +63,7 @@ func entries(p *plan.Plan) []entry {
 	l.protect(s)
 	l.private(s)
 	l.directories(p)
+	l.credentials(p)
 	if (s.ProtectProc != "" && s.ProtectProc != "default") || s.ProcSubset == "pid" {
 		e := entry{setting: "ProtectProc", kind: procFS, path: "/proc"}
 		if s.ProtectProc != "" && s.ProtectProc != "default" {
@@ -179,6 +180,18 @@ func (l *ruleList) directories(p *plan.Plan) {
 			l.add(e)
 		}
 	}
+}
+
+// credentials hides those of other units.
+func (l *ruleList) credentials(p *plan.Plan) {
+	const all = "/run/credentials"
+	c := p.Credentials
+	if c == nil || !exists(c.Dir) || !within(c.Dir, all) {
+		l.table("credentials", inaccessible, all)
+		return
+	}
+	l.add(tmpfsEntry("credentials", all, "mode=0755,ro"))
+	l.add(entry{setting: "credentials", kind: bind, path: c.Dir, source: c.Dir, ro: true})
 }
 
 // tmpfsEntry reads mount options: ro, nosuid, nodev and noexec are of the

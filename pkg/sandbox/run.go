@@ -38,6 +38,7 @@ func Steps() []Step {
 		{"utmp", func(p *plan.Plan) bool { return p.Utmp != nil }, utmp},
 		{"umask", nil, clearUmask},
 		{"directories", func(p *plan.Plan) bool { return len(p.Directories) > 0 }, directories},
+		{"credentials", func(p *plan.Plan) bool { return p.Credentials != nil }, credentials},
 		{"environment", nil, environment},
 		{"limits", nil, ops((*spawn.Ops).Limits)},
 		{"keyring", nil, ops((*spawn.Ops).Keyring)},

@@ -86,6 +86,7 @@ type Plan struct {
 	Filters     []Filter
 	Directories []Directory
 	Prefixes    Prefixes
+	Credentials *Credentials
 	Sandbox     *Sandbox
 }
 

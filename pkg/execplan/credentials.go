@@ -1,0 +1,49 @@
+package execplan
+
+import (
+	"strings"
+
+	"github.com/muster-init/muster/pkg/execplan/plan"
+)
+
+// Where credentials are received and kept (systemd.exec(5), Credentials).
+var credentialStores = []string{"/run/credentials/@system", "/etc/credstore", "/run/credstore", "/usr/local/lib/credstore", "/usr/lib/credstore"}
+
+const credentialsRoot = "/run/credentials"
+
+// CredentialsDirectory is where a unit of a system manager finds its
+// credentials. It is mounted when the unit has any, for whoever ends the
+// activation to unmount.
+func CredentialsDirectory(unitName string) string { return credentialsRoot + "/" + unitName }
+
+// credentials are gathered by the executor.
+func (b *builder) credentials() error {
+	s := b.s
+	if len(s.LoadCredential)+len(s.SetCredential)+len(s.ImportCredential) == 0 {
+		return nil
+	}
+	c := &plan.Credentials{Received: credentialStores}
+	if own, ok := plan.LookupEnv(b.ctx.OwnEnv, "CREDENTIALS_DIRECTORY"); ok {
+		c.Received = append([]string{own}, credentialStores...)
+	}
+	c.Dir = CredentialsDirectory(b.u.Name)
+	if b.ctx.UserMode {
+		c.Dir = b.p.Prefixes[plan.DirRuntime] + "/credentials/" + b.u.Name
+	}
+	switch b.ctx.Phase {
+	case phaseCondition, phaseStartPre, phaseStart:
+		c.Write = true
+	}
+	for _, l := range s.LoadCredential {
+		c.Load = append(c.Load, plan.Credential{ID: l.ID, Path: strings.TrimSuffix(l.Path, "/")})
+	}
+	for _, d := range s.SetCredential {
+		c.Set = append(c.Set, plan.CredentialData{ID: d.ID, Data: d.Data})
+	}
+	for _, i := range s.ImportCredential {
+		c.Import = append(c.Import, plan.CredentialImport{Glob: i.Glob, Rename: i.Rename})
+	}
+	b.p.Credentials = c
+	b.tier2("credentials")
+	return nil
+}
