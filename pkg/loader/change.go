@@ -8,8 +8,8 @@ import (
 
 // Changes says which definitions differ between two scans.
 type Changes struct {
-	names    map[string]bool // fragments (also templates), owners of links
-	dropdirs map[string]bool // NAME.d without the .d: a unit, a template, a prefix (foo-.service) or a type ("service")
+	names    map[string]bool // fragments (also templates)
+	dropdirs map[string]bool // owners of NAME.d, NAME.wants and so on: a unit, a template, a prefix (foo-.service) or a type ("service")
 }
 
 // Empty reports whether nothing changed.
@@ -29,7 +29,7 @@ func Compare(old, now *Index) Changes {
 		}
 	}
 	compareSubdirs(old.dropins, now.dropins, func(key string) { c.dropdirs[strings.TrimSuffix(key, ".d")] = true })
-	compareSubdirs(old.links, now.links, func(owner string) { c.names[owner] = true })
+	compareSubdirs(old.links, now.links, func(owner string) { c.dropdirs[owner] = true })
 	return c
 }
 
@@ -38,8 +38,11 @@ func sameFiles(a, b []file) bool {
 	if len(a) == 0 || len(b) == 0 {
 		return len(a) == len(b)
 	}
-	return a[0] == b[0]
+	return unchanged(a[0], b[0])
 }
+
+// unchanged reports that two entries are the same for sure: equal, and not changed too late for that to mean something.
+func unchanged(a, b file) bool { return a == b && !a.fresh }
 
 func compareSubdirs(old, now map[string][]subdir, changed func(string)) {
 	for key, list := range now {
@@ -63,7 +66,7 @@ func sameSubdirs(a, b []subdir) bool {
 			return false
 		}
 		for j := range a[i].entries {
-			if a[i].entries[j] != b[i].entries[j] {
+			if !unchanged(a[i].entries[j], b[i].entries[j]) {
 				return false
 			}
 		}
@@ -77,28 +80,15 @@ func (c Changes) Affects(names []string) bool {
 		return false
 	}
 	for _, name := range names {
-		if c.names[name] || c.dropdirs[unit.TypeOf(name).String()] {
+		if c.names[name] || unit.Form(name) == unit.NameInstance && c.names[unit.TemplateOf(name)] {
 			return true
 		}
-		if unit.Form(name) == unit.NameInstance && c.affectsName(unit.TemplateOf(name)) {
-			return true
-		}
-		if c.affectsName(name) {
-			return true
-		}
-	}
-	return false
-}
-
-func (c Changes) affectsName(name string) bool {
-	if c.names[name] {
-		return true
 	}
 	if len(c.dropdirs) == 0 {
 		return false
 	}
-	for _, n := range dashPrefixes(name) {
-		if c.dropdirs[n] {
+	for _, owner := range ownersOf(names) {
+		if c.dropdirs[owner] {
 			return true
 		}
 	}

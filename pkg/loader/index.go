@@ -3,6 +3,7 @@ package loader
 import (
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,14 +17,21 @@ type Index struct {
 	dropins map[string][]subdir // "NAME.d" → the directories of that name in order of precedence
 	links   map[string][]subdir // unit name → its .wants/, .requires/, .upholds/ directories
 	aliases map[string][]string // unit name → names of links that lead to it
+
+	dirIDs   map[identity]bool // inode and device of dirs
+	dirTimes []int64           // when each of dirs was changed last, ns
+	problems []string
+	began    int64 // when the scan began, ns since the epoch
 }
 
 // file is one entry with the name of a unit.
 type file struct {
 	path   string
 	target string // what a link points to, "" for a regular file
+	alias  string // name of another unit in the search path that the link leads to
 	id     identity
 	masked bool
+	fresh  bool // changed so shortly before the scan that a further change may not show in id
 }
 
 // identity changes whenever the content of a file may have.
@@ -47,6 +55,8 @@ const (
 	entriesMax = 1 << 20
 	// aliasDepthMax bounds a chain of links from name to name.
 	aliasDepthMax = 16
+	// freshNSec is how coarse the time stamps of files may be: two changes within it can look the same.
+	freshNSec = 20e6
 )
 
 var linkKinds = []struct {
@@ -56,8 +66,8 @@ var linkKinds = []struct {
 
 // Scan lists the directories. What can't be listed is left out.
 func Scan(path []string) *Index {
-	x := &Index{files: map[string][]file{}, dropins: map[string][]subdir{}, links: map[string][]subdir{}, aliases: map[string][]string{}}
-	seen := map[identity]bool{}
+	x := &Index{files: map[string][]file{}, dropins: map[string][]subdir{}, links: map[string][]subdir{}, aliases: map[string][]string{},
+		dirIDs: map[identity]bool{}, began: time.Now().UnixNano()}
 	for _, dir := range path {
 		if dir == "" || dir[0] != '/' {
 			continue
@@ -67,14 +77,15 @@ func Scan(path []string) *Index {
 			continue
 		}
 		id := identity{ino: st.Ino, size: int64(st.Dev)}
-		if seen[id] {
+		if x.dirIDs[id] {
 			continue
 		}
-		seen[id] = true
+		x.dirIDs[id] = true
 		x.dirs = append(x.dirs, dir)
+		x.dirTimes = append(x.dirTimes, st.Mtim.Nano())
 		x.scanDir(dir)
 	}
-	x.findAliases()
+	x.resolveAliases()
 	return x
 }
 
@@ -85,11 +96,11 @@ func (x *Index) scanDir(dir string) {
 			x.addSubdir(dir, name)
 		case unix.S_IFREG:
 			if unit.ValidName(name, unit.NameAny) {
-				x.files[name] = append(x.files[name], file{path: dir + "/" + name, id: identityOf(st), masked: st.Size == 0})
+				x.files[name] = append(x.files[name], x.regular(dir, name, st))
 			}
 		case unix.S_IFLNK:
 			if unit.ValidName(name, unit.NameAny) {
-				x.files[name] = append(x.files[name], link(dir, name, st, fd))
+				x.files[name] = append(x.files[name], x.link(dir, name, st, fd))
 			} else if hasSubdirSuffix(name) {
 				x.addSubdir(dir, name)
 			}
@@ -116,9 +127,9 @@ func (x *Index) addSubdir(dir, name string) {
 		s := subdir{path: path, mtime: modified(path)}
 		_ = eachEntry(path, func(entry string, st *unix.Stat_t, fd int) {
 			if strings.HasSuffix(entry, ".conf") && entry[0] != '.' {
-				f := file{path: path + "/" + entry, id: identityOf(st), masked: st.Size == 0}
+				f := x.regular(path, entry, st)
 				if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-					f = link(path, entry, st, fd)
+					f = x.link(path, entry, st, fd)
 				}
 				s.entries = append(s.entries, f)
 			}
@@ -128,17 +139,17 @@ func (x *Index) addSubdir(dir, name string) {
 	}
 	for _, l := range linkKinds {
 		owner, ok := strings.CutSuffix(name, l.suffix)
-		if !ok || !unit.ValidName(owner, unit.NameAny) {
+		if !ok || !unit.ValidName(owner, unit.NameAny) && unit.TypeFromString(owner) == unit.TypeInvalid {
 			continue
 		}
-		s := subdir{path: path, kind: l.kind}
+		s := subdir{path: path, kind: l.kind, mtime: modified(path)}
 		_ = eachEntry(path, func(entry string, st *unix.Stat_t, fd int) {
-			if unit.ValidName(entry, unit.NameAny) {
-				f := file{path: path + "/" + entry, id: identityOf(st)}
-				if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-					f = link(path, entry, st, fd)
-				}
-				s.entries = append(s.entries, f)
+			switch {
+			case !unit.ValidName(entry, unit.NameAny):
+			case st.Mode&unix.S_IFMT == unix.S_IFLNK:
+				s.entries = append(s.entries, x.link(path, entry, st, fd))
+			default:
+				x.problems = append(x.problems, path+"/"+entry+": is not a symlink, ignoring it")
 			}
 		})
 		x.links[owner] = append(x.links[owner], s)
@@ -153,9 +164,17 @@ func modified(path string) int64 {
 	return st.Mtim.Nano()
 }
 
+// regular is the entry of a file that is not a link.
+func (x *Index) regular(dir, name string, st *unix.Stat_t) file {
+	return file{path: dir + "/" + name, id: identityOf(st), masked: st.Size == 0, fresh: x.isFresh(st)}
+}
+
+// isFresh reports whether a file changed so late that a change after the scan could leave its identity as it is.
+func (x *Index) isFresh(st *unix.Stat_t) bool { return st.Ctim.Nano() > x.began-freshNSec }
+
 // link reads a symbolic link. What it leads to outside of its directory may change without the link: the identity takes the target's in.
-func link(dir, name string, st *unix.Stat_t, fd int) file {
-	f := file{path: dir + "/" + name, id: identityOf(st)}
+func (x *Index) link(dir, name string, st *unix.Stat_t, fd int) file {
+	f := file{path: dir + "/" + name, id: identityOf(st), fresh: x.isFresh(st)}
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(fd, name, buf)
 	if err != nil {
@@ -170,6 +189,7 @@ func link(dir, name string, st *unix.Stat_t, fd int) file {
 		f.id.mtime ^= t.mtime
 		f.id.ctime ^= t.ctime
 		f.id.size += t.size
+		f.fresh = f.fresh || x.isFresh(&to)
 		f.masked = to.Mode&unix.S_IFMT == unix.S_IFCHR || to.Mode&unix.S_IFMT == unix.S_IFREG && to.Size == 0
 	}
 	return f

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -16,17 +17,37 @@ const fileMax = 16 << 20
 
 // Loader makes configurations from the files of an index. It belongs to the manager's loop; the index may be made elsewhere.
 type Loader struct {
-	path      []string
-	index     *Index
-	host      *unit.Host
-	defaults  *unit.Defaults
-	transient map[string]*unit.Unit
-	report    func(unit.Message)
+	path     []string
+	index    *Index
+	host     *unit.Host
+	defaults *unit.Defaults
+	sources  map[string]int64 // SourcePath= of loaded units, and when it was changed, ns
+	report   func(unit.Message)
 }
 
 // New makes a loader for a search path. report gets every message about a unit file.
 func New(path []string, index *Index, host *unit.Host, defaults *unit.Defaults, report func(unit.Message)) *Loader {
-	return &Loader{path: path, index: index, host: host, defaults: defaults, transient: map[string]*unit.Unit{}, report: report}
+	if host.Intern == nil {
+		h := *host
+		h.Intern = interner()
+		host = &h
+	}
+	l := &Loader{path: path, host: host, defaults: defaults, sources: map[string]int64{}, report: report}
+	l.Use(index)
+	return l
+}
+
+// interner gives one string for all equal names of units: most are named by many others.
+func interner() func(s string) string {
+	names := map[string]string{}
+	return func(s string) string {
+		if known, ok := names[s]; ok {
+			return known
+		}
+		s = strings.Clone(s)
+		names[s] = s
+		return s
+	}
 }
 
 // Index is the index in use.
@@ -42,7 +63,12 @@ func (l *Loader) Host() *unit.Host { return l.host }
 func (l *Loader) Defaults() *unit.Defaults { return l.defaults }
 
 // Use changes to a newer index.
-func (l *Loader) Use(x *Index) { l.index = x }
+func (l *Loader) Use(x *Index) {
+	l.index = x
+	for _, p := range x.problems {
+		l.report(unit.Message{Level: unit.LevelWarning, Text: p})
+	}
+}
 
 // SetDefaults changes the defaults for units that are loaded from now on.
 func (l *Loader) SetDefaults(d *unit.Defaults) { l.defaults = d }
@@ -62,6 +88,9 @@ func (l *Loader) Load(name string) *unit.Unit {
 	src.Transient = isTransient(r.Fragment)
 	if r.Fragment != "" {
 		text, err := readFile(r.Fragment)
+		if errors.Is(err, unix.ENOENT) { // a dangling link
+			return l.broken(r.Name, r.Names, unit.StateNotFound, unit.ErrNoSuchUnit, "Unit "+r.Name+" not found.")
+		}
 		if err != nil {
 			u := l.broken(r.Name, r.Names, unit.StateError, unit.ErrLoadFailed, fmt.Sprintf("Unit %s failed to load: %v", r.Name, err))
 			u.FragmentPath = r.Fragment
@@ -82,6 +111,9 @@ func (l *Loader) Load(name string) *unit.Unit {
 		src.Links = append(src.Links, unit.Link{Path: k.Path, Type: k.Type, Name: k.Name})
 	}
 	u, messages := unit.Load(l.host, l.defaults, &src)
+	if u.SourcePath != "" {
+		l.sources[u.SourcePath] = modified(u.SourcePath)
+	}
 	for _, m := range messages {
 		l.report(m)
 	}
@@ -157,108 +189,13 @@ func readFile(path string) (string, error) {
 	return "", fmt.Errorf("%s: %w", path, io.ErrShortBuffer)
 }
 
-// NeedReload reports whether the files of a loaded unit changed since the index was made. Only the unit's own files are looked at.
-func (l *Loader) NeedReload(u *unit.Unit) bool {
-	if u.FragmentPath != "" && l.changed(u.Names, u.FragmentPath) {
-		return true
-	}
-	for _, p := range u.DropInPaths {
-		if l.index.changedDropIn(p) {
-			return true
-		}
-	}
-	return l.index.newDropIns(u.Names)
-}
-
-func (l *Loader) changed(names []string, fragment string) bool {
-	for _, name := range names {
-		for _, f := range l.index.files[name] {
-			if f.path == fragment {
-				return f.id != currentIdentity(fragment)
-			}
-		}
-		if unit.Form(name) == unit.NameInstance {
-			for _, f := range l.index.files[unit.TemplateOf(name)] {
-				if f.path == fragment {
-					return f.id != currentIdentity(fragment)
-				}
-			}
-		}
-	}
-	return currentIdentity(fragment) == identity{}
-}
-
-// currentIdentity looks at a file as the scan does.
-func currentIdentity(path string) identity {
-	var st unix.Stat_t
-	if unix.Lstat(path, &st) != nil {
-		return identity{}
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-		return identityOf(&st)
-	}
-	dir, err := os.Open(path[:lastSlash(path)])
-	if err != nil {
-		return identity{}
-	}
-	defer dir.Close()
-	return link(path[:lastSlash(path)], path[lastSlash(path)+1:], &st, int(dir.Fd())).id
-}
-
-func (x *Index) changedDropIn(path string) bool {
-	key := path[:lastSlash(path)]
-	key = key[lastSlash(key)+1:]
-	for _, s := range x.dropins[key] {
-		for _, e := range s.entries {
-			if e.path == path {
-				return e.id != currentIdentity(path)
-			}
-		}
-	}
-	return true
-}
-
-// newDropIns reports drop-in directories that have appeared or changed.
-func (x *Index) newDropIns(names []string) bool {
-	for _, name := range names {
-		key := name + ".d"
-		for _, dir := range x.dirs {
-			path := dir + "/" + key
-			var st unix.Stat_t
-			exists := unix.Stat(path, &st) == nil
-			if exists != x.hasDropInDir(key, path) || exists && st.Mtim.Nano() != x.dropInDirTime(key, path) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func (x *Index) hasDropInDir(key, path string) bool {
-	for _, s := range x.dropins[key] {
-		if s.path == path {
-			return true
-		}
-	}
-	return false
-}
-
-func (x *Index) dropInDirTime(key, path string) int64 {
-	for _, s := range x.dropins[key] {
-		if s.path == path {
-			return s.mtime
-		}
-	}
-	return 0
-}
-
 // AddTransient makes the index know a fragment that was just written below the transient directory, without a new scan.
 func (l *Loader) AddTransient(name, path string) {
 	var st unix.Stat_t
 	if unix.Lstat(path, &st) != nil {
 		return
 	}
-	f := file{path: path, id: identityOf(&st)}
+	f := l.index.regular(path[:lastSlash(path)], path[lastSlash(path)+1:], &st)
 	rest := l.index.files[name][:0:0]
 	for _, other := range l.index.files[name] {
 		if other.path != path {

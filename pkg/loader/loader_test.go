@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -48,6 +49,7 @@ func cutArrow(s string) (string, bool) {
 func open(t *testing.T, root string) *Loader {
 	t.Helper()
 	path := []string{root + "/etc", root + "/run", root + "/usr", root + "/missing"}
+	time.Sleep(2 * freshNSec) // so that what was just written doesn't count as fresh
 	return New(path, Scan(path), &unit.Host{}, unit.BuiltinDefaults(), func(unit.Message) {})
 }
 
@@ -75,7 +77,7 @@ func TestResolve(t *testing.T) {
 		{"t@x.service", "t@x.service", "usr/t@.service", []string{"t@x.service", "u@x.service"}, unit.StateLoaded},
 		{"u@x.service", "t@x.service", "usr/t@.service", []string{"t@x.service", "u@x.service"}, unit.StateLoaded},
 		{"t@special.service", "t@special.service", "etc/t@special.service", []string{"t@special.service", "u@special.service"}, unit.StateLoaded},
-		{"one.service", "t@one.service", "usr/t@.service", []string{"one.service", "t@one.service", "u@one.service"}, unit.StateLoaded},
+		{"one.service", "one.service", "", []string{"one.service"}, unit.StateNotFound}, // a plain name can't stand for an instance
 		{"linked.service", "linked.service", "etc/linked.service", []string{"linked.service"}, unit.StateLoaded},
 		{"none.service", "none.service", "", []string{"none.service"}, unit.StateNotFound},
 		{"x-y.slice", "x-y.slice", "", []string{"x-y.slice"}, unit.StateLoaded},
@@ -141,6 +143,7 @@ func TestChanges(t *testing.T) {
 	root := tree(t, map[string]string{"usr/a.service": service, "usr/b.service": service, "usr/t@.service": service, "usr/m.target": "[Unit]\n", "etc/keep": "x"})
 	l := open(t, root)
 	affected := func() (out []string) {
+		time.Sleep(2 * freshNSec)
 		now := Scan(l.Path())
 		c := Compare(l.Index(), now)
 		for _, name := range []string{"a.service", "b.service", "t@1.service", "m.target"} {

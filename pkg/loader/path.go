@@ -17,7 +17,7 @@ func SystemPath() []string {
 		"/etc/systemd/system.control", "/run/systemd/system.control", "/run/systemd/transient", "/run/systemd/generator.early",
 		"/etc/systemd/system", "/etc/systemd/system.attached", "/run/systemd/system", "/run/systemd/system.attached", "/run/systemd/generator",
 		"/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/generator.late", MusterSystemUnits,
-	}, false)
+	}, os.Getenv("SYSTEMD_UNIT_PATH"))
 }
 
 // UserPath is the search path of a user manager, from the environment of that user.
@@ -29,19 +29,32 @@ func UserPath(getenv func(string) string) []string {
 	if data == "" {
 		data = getenv("HOME") + "/.local/share"
 	}
-	path := []string{
-		config + "/systemd/user.control", run + "/systemd/user.control", run + "/systemd/transient", run + "/systemd/generator.early",
-		config + "/systemd/user",
+	var path []string
+	add := func(root string, below ...string) {
+		for _, d := range below {
+			if root != "" {
+				path = append(path, root+"/systemd/"+d)
+			}
+		}
 	}
+	add(config, "user.control")
+	add(run, "user.control", "transient", "generator.early")
+	add(config, "user", "user.attached")
 	for _, d := range splitOr(getenv("XDG_CONFIG_DIRS"), "/etc/xdg") {
-		path = append(path, d+"/systemd/user")
+		add(d, "user")
 	}
-	path = append(path, "/etc/systemd/user", run+"/systemd/user", "/run/systemd/user", run+"/systemd/generator", data+"/systemd/user")
+	add("/etc", "user")
+	add(run, "user", "user.attached")
+	add("/run", "user")
+	add(run, "generator")
+	add(data, "user")
 	for _, d := range splitOr(getenv("XDG_DATA_DIRS"), "/usr/local/share:/usr/share") {
-		path = append(path, d+"/systemd/user")
+		add(d, "user")
 	}
-	path = append(path, "/usr/local/lib/systemd/user", "/usr/lib/systemd/user", run+"/systemd/generator.late", MusterUserUnits)
-	return fromEnvironment(path, true)
+	add("/usr/local/lib", "user")
+	add("/usr/lib", "user")
+	add(run, "generator.late")
+	return fromEnvironment(append(path, MusterUserUnits), getenv("SYSTEMD_UNIT_PATH"))
 }
 
 func splitOr(list, def string) []string {
@@ -53,8 +66,7 @@ func splitOr(list, def string) []string {
 
 // fromEnvironment applies $SYSTEMD_UNIT_PATH: it replaces the path, or with a trailing colon stands before it. Double entries (a merged /usr) are
 // dropped by the index, which looks at what directories are, not at their names.
-func fromEnvironment(def []string, _ bool) []string {
-	env := os.Getenv("SYSTEMD_UNIT_PATH")
+func fromEnvironment(def []string, env string) []string {
 	if env == "" {
 		return def
 	}

@@ -1,7 +1,6 @@
 package loader
 
 import (
-	"path/filepath"
 	"sort"
 	"strings"
 
@@ -21,14 +20,14 @@ type Resolved struct {
 func (x *Index) Resolve(name string) Resolved {
 	current := name
 	for range aliasDepthMax {
-		f, from, ok := x.lookup(current)
+		f, ok := x.lookup(current)
 		if !ok {
 			return Resolved{Name: current, Names: x.namesOf(current, name)}
 		}
 		if f.masked {
 			return Resolved{Name: current, Fragment: f.path, Masked: true, Names: x.namesOf(current, name)}
 		}
-		next := x.aliasTarget(f, from, current)
+		next := aliasOf(f, current)
 		if next == "" || next == current {
 			return Resolved{Name: current, Fragment: f.path, Names: x.namesOf(current, name)}
 		}
@@ -41,68 +40,25 @@ type errAliasLoop string
 
 func (e errAliasLoop) Error() string { return string(e) + ": the links of this name lead in a circle" }
 
-// lookup finds the file that counts for a name: its own, or that of its template. from is the name the file has.
-func (x *Index) lookup(name string) (f file, from string, ok bool) {
+// lookup finds the file that counts for a name: its own, or that of its template.
+func (x *Index) lookup(name string) (f file, ok bool) {
 	if list := x.files[name]; len(list) > 0 {
-		return list[0], name, true
+		return list[0], true
 	}
 	if unit.Form(name) == unit.NameInstance {
-		template := unit.TemplateOf(name)
-		if list := x.files[template]; len(list) > 0 {
-			return list[0], template, true
+		if list := x.files[unit.TemplateOf(name)]; len(list) > 0 {
+			return list[0], true
 		}
 	}
-	return file{}, "", false
+	return file{}, false
 }
 
-// aliasTarget is the name that a link makes its own name an alias of; "" if the file is the unit's own fragment (a regular file, or a link to a file of
-// the same name elsewhere).
-func (x *Index) aliasTarget(f file, from, name string) string {
-	if f.target == "" {
-		return ""
+// aliasOf is the name that a file makes a unit's name an alias of; "" if the file is the unit's own fragment.
+func aliasOf(f file, name string) string {
+	if unit.Form(f.alias) == unit.NameTemplate && unit.Form(name) == unit.NameInstance {
+		return unit.InstanceOf(f.alias, unit.Instance(name))
 	}
-	target := filepath.Base(f.absoluteTarget())
-	if target == from || !unit.ValidName(target, unit.NameAny) || unit.TypeOf(target) != unit.TypeOf(name) {
-		return ""
-	}
-	switch unit.Form(target) {
-	case unit.NameTemplate:
-		switch unit.Form(name) {
-		case unit.NameInstance: // of a template that is an alias, or an instance that names another template
-			return unit.InstanceOf(target, unit.Instance(name))
-		case unit.NameTemplate:
-			return target
-		}
-		return ""
-	case unit.NameInstance:
-		if unit.Form(name) == unit.NameTemplate {
-			return ""
-		}
-	case unit.NamePlain:
-		if unit.Form(from) == unit.NameTemplate {
-			return ""
-		}
-	}
-	if len(x.files[target]) == 0 && unit.Form(target) == unit.NamePlain {
-		return "" // a file outside of the search path under another name: linked
-	}
-	return target
-}
-
-// findAliases turns the links round: which names lead to a unit.
-func (x *Index) findAliases() {
-	for name, list := range x.files {
-		f := list[0]
-		if f.masked || f.target == "" {
-			continue
-		}
-		if target := x.aliasTarget(f, name, name); target != "" && target != name {
-			x.aliases[target] = append(x.aliases[target], name)
-		}
-	}
-	for _, names := range x.aliases {
-		sort.Strings(names)
-	}
+	return f.alias
 }
 
 // namesOf collects the canonical name and all that lead to it, for an instance also through its template's aliases.
@@ -142,65 +98,70 @@ func (x *Index) DropIns(names []string) []string {
 	return pathsByName(x.collect(x.dropins, x.dropinDirs(names)))
 }
 
-// dropinDirs lists the NAME.d that apply, the more specific first: the full names, the prefixes cut at dashes, the template, the type.
+// dropinDirs lists the NAME.d that apply, the more specific first, the type's last.
 func (x *Index) dropinDirs(names []string) []string {
-	var dirs []string
+	keys := ownersOf(names)
+	for i := range keys {
+		keys[i] += ".d"
+	}
+	return keys
+}
+
+// ownersOf lists the names whose NAME.d and NAME.wants a unit has, in the order systemd looks at them: for every name itself, then for an instance
+// its template, then both with the prefix cut at each dash; the type stands for all.
+func ownersOf(names []string) []string {
+	var out []string
 	seen := map[string]bool{}
-	add := func(d string) {
-		if !seen[d] {
-			seen[d] = true
-			dirs = append(dirs, d)
+	var add func(name string)
+	add = func(name string) {
+		if name == "" || seen[name] {
+			return
 		}
+		seen[name] = true
+		out = append(out, name)
+		if unit.Form(name) == unit.NameInstance {
+			add(unit.TemplateOf(name))
+		}
+		add(cutDash(name))
 	}
 	for _, name := range names {
-		for _, n := range dashPrefixes(name) {
-			add(n + ".d")
-		}
-		if unit.Form(name) == unit.NameInstance {
-			for _, n := range dashPrefixes(unit.TemplateOf(name)) {
-				add(n + ".d")
-			}
-		}
+		add(name)
 	}
 	if len(names) > 0 {
-		add(unit.TypeOf(names[0]).String() + ".d")
+		out = append(out, unit.TypeOf(names[0]).String())
 	}
-	return dirs
+	return out
 }
 
-// dashPrefixes gives foo-bar-baz.service, foo-bar-.service, foo-.service. For instances only the part before the @ is cut.
-func dashPrefixes(name string) []string {
-	out := []string{name}
+// cutDash gives foo-bar-.service for foo-bar-baz.service, then foo-.service; "" at the end. Of instances only the part before the @ is cut.
+func cutDash(name string) string {
 	dot := strings.LastIndexByte(name, '.')
-	stem, suffix, tail := name[:dot], name[dot:], ""
+	stem, tail := name[:dot], name[dot:]
 	if at := strings.IndexByte(stem, '@'); at >= 0 {
-		stem, tail = stem[:at], stem[at:]
+		stem, tail = stem[:at], name[at:]
 	}
-	for {
-		stem = strings.TrimRight(stem, "-")
-		i := strings.LastIndexByte(stem, '-')
-		if i <= 0 {
-			return out
-		}
-		stem = stem[:i+1]
-		out = append(out, stem+tail+suffix)
+	stem = strings.TrimSuffix(stem, "-")
+	i := strings.LastIndexByte(stem, '-')
+	if i <= 0 {
+		return ""
 	}
+	return stem[:i+1] + tail
 }
 
-// collect takes for every file name the entry of the first directory that has it; masked ones hide the rest and are left out.
+// collect takes for every file name the entry of the first directory that has it; masked ones hide the rest.
 func (x *Index) collect(from map[string][]subdir, keys []string) map[string]string {
-	chosen := map[string]string{}
+	var chosen map[string]string
 	for _, key := range keys {
 		for _, s := range from[key] {
 			for _, e := range s.entries {
-				name := filepath.Base(e.path)
+				name := e.path[len(s.path)+1:]
 				if _, shadowed := chosen[name]; shadowed {
 					continue
 				}
-				chosen[name] = e.path
-				if e.masked {
-					chosen[name] = ""
+				if chosen == nil {
+					chosen = map[string]string{}
 				}
+				chosen[name] = e.path
 			}
 		}
 	}
@@ -208,11 +169,12 @@ func (x *Index) collect(from map[string][]subdir, keys []string) map[string]stri
 }
 
 func pathsByName(chosen map[string]string) []string {
+	if len(chosen) == 0 {
+		return nil
+	}
 	names := make([]string, 0, len(chosen))
-	for n, p := range chosen {
-		if p != "" {
-			names = append(names, n)
-		}
+	for n := range chosen {
+		names = append(names, n)
 	}
 	sort.Strings(names)
 	paths := make([]string, len(names))
@@ -232,35 +194,28 @@ type Link struct {
 // Links lists the dependency links of a unit with these names. A link to /dev/null takes the dependency of that name away, wherever else it stands.
 func (x *Index) Links(names []string) []Link {
 	var out []Link
+	owners := ownersOf(names)
 	for _, l := range linkKinds {
-		seen := map[string]bool{}
-		for _, owner := range ownersOf(names) {
+		var seen map[string]bool
+		for _, owner := range owners {
 			for _, s := range x.links[owner] {
 				if s.kind != l.kind {
 					continue
 				}
 				for _, e := range s.entries {
-					name := filepath.Base(e.path)
+					name := e.path[len(s.path)+1:]
 					if seen[name] {
 						continue
 					}
+					if seen == nil {
+						seen = map[string]bool{}
+					}
 					seen[name] = true
-					if e.target != "/dev/null" {
+					if !e.masked {
 						out = append(out, Link{l.kind, name, e.path})
 					}
 				}
 			}
-		}
-	}
-	return out
-}
-
-// ownersOf adds the templates of instances: foo@.service.wants/ holds for every foo@x.service.
-func ownersOf(names []string) []string {
-	out := append([]string(nil), names...)
-	for _, n := range names {
-		if unit.Form(n) == unit.NameInstance {
-			out = append(out, unit.TemplateOf(n))
 		}
 	}
 	return out

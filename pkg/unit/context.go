@@ -31,7 +31,7 @@ type Context struct {
 	badText string // first fatal fault
 
 	skipInstall bool
-	brokenText  string // why the fragment can't be read at all
+	brokenBy    FaultKind // why the fragment can't be read at all
 }
 
 // say records a message at the current position.

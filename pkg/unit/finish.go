@@ -15,6 +15,8 @@ func (c *Context) finish() {
 		u.finishMount()
 	case TypeAutomount:
 		u.finishAutomount()
+	case TypeSlice:
+		c.finishSlice()
 	}
 	if c.badText == "" {
 		for _, m := range Verify(u) {
@@ -26,7 +28,7 @@ func (c *Context) finish() {
 	}
 	if c.badText != "" {
 		u.LoadState = StateBadSetting
-		u.LoadError = &LoadError{ErrBadSetting, c.badText}
+		u.LoadError = &LoadError{ErrBadSetting, "Unit " + u.Name + " has a bad unit file setting."}
 	}
 }
 
@@ -96,6 +98,15 @@ func (u *Unit) finishStdio() {
 func (u *Unit) finishScope() {
 	if u.GetCgroup().Delegate && !u.GetScope().OOMPolicySet {
 		own(&u.Scope, &u.Defaults().Scope).OOMPolicy = "continue"
+	}
+}
+
+// finishSlice: where a slice is follows from its name alone.
+func (c *Context) finishSlice() {
+	u := c.Unit
+	if s := u.GetCgroup().Slice; s != "" && s != SliceParent(u.Name) {
+		c.say(LevelWarning, "Slice="+s+" isn't the parent "+SliceParent(u.Name)+" that the name says, ignoring.")
+		u.Cgroup.Slice = ""
 	}
 }
 

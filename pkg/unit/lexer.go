@@ -19,7 +19,25 @@ type Line struct {
 	Key     string // "" for a section header
 	Value   string
 	Fault   string // not empty: the line is to be ignored, and why
-	Fatal   bool   // with Fault: the rest of the file can't be used either
+	Fatal   FaultKind
+}
+
+// FaultKind says that the rest of a file can't be used either, and what kind of
+// load error that is.
+type FaultKind uint8
+
+// Kinds of fatal faults; 0 is none.
+const (
+	FaultHeader   FaultKind = iota + 1 // broken section header
+	FaultEncoding                      // not UTF-8
+	FaultLength                        // line or file too long
+)
+
+// loadErrors are the bus errors of the kinds, as systemd has them.
+var loadErrors = [...]LoadError{
+	FaultHeader:   {"org.freedesktop.DBus.Error.InconsistentMessage", "Bad message"},
+	FaultEncoding: {ErrInvalidArgs, "Invalid argument"},
+	FaultLength:   {"org.freedesktop.DBus.Error.LimitsExceeded", "No buffer space available"},
 }
 
 // Lexer cuts the text of a unit file into lines. The strings it gives are
@@ -40,18 +58,18 @@ func (l *Lexer) Next() (line Line, ok bool) {
 	for l.rest != "" {
 		text, long := l.logical()
 		if long {
-			return l.fatal("Line is longer than 1 MiB, ignoring the rest of the file."), true
+			return l.fatal(FaultLength, "Line is longer than 1 MiB, ignoring the rest of the file."), true
 		}
 		text = trimSpace(text)
 		switch {
 		case text == "":
 			continue
 		case !utf8.ValidString(text):
-			return l.fatal("String is not UTF-8 clean, ignoring the rest of the file: " + printable(text)), true
+			return l.fatal(FaultEncoding, "String is not UTF-8 clean, ignoring the rest of the file: "+printable(text)), true
 		case text[0] != '[':
 			return assignment(Line{Number: l.number, Section: l.section}, text), true
 		case len(text) < 3 || text[len(text)-1] != ']':
-			return l.fatal("Invalid section header '" + printable(text) + "', ignoring the rest of the file."), true
+			return l.fatal(FaultHeader, "Invalid section header '"+printable(text)+"', ignoring the rest of the file."), true
 		}
 		l.section = text[1 : len(text)-1]
 		return Line{Number: l.number, Section: l.section}, true
@@ -61,9 +79,9 @@ func (l *Lexer) Next() (line Line, ok bool) {
 
 // fatal ends the file: as in systemd, text that can't be made sense of
 // isn't read past.
-func (l *Lexer) fatal(fault string) Line {
+func (l *Lexer) fatal(kind FaultKind, fault string) Line {
 	l.rest = ""
-	return Line{Number: l.number, Section: l.section, Fault: fault, Fatal: true}
+	return Line{Number: l.number, Section: l.section, Fault: fault, Fatal: kind}
 }
 
 func assignment(line Line, text string) Line {

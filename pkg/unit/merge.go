@@ -80,11 +80,19 @@ func Load(host *Host, d *Defaults, src *Source) (*Unit, []Message) {
 	}
 	u.LoadState = StateLoaded
 	c.finish()
-	if c.brokenText != "" {
-		u.LoadState = StateError
-		u.LoadError = &LoadError{ErrLoadFailed, "Unit " + u.Name + " failed to load properly: " + c.brokenText}
+	switch {
+	case c.brokenBy != 0:
+		u.failLoad(loadErrors[c.brokenBy])
+	case u.Type == TypeSlice && !ValidSlice(u.Name):
+		u.failLoad(loadErrors[FaultEncoding])
 	}
 	return u, c.finishMessages()
+}
+
+func (u *Unit) failLoad(e LoadError) {
+	u.LoadState = StateError
+	u.LoadError = &LoadError{e.Name, "Unit " + u.Name +
+		" failed to load properly, please adjust/correct and reload service manager: " + e.Message}
 }
 
 // ReadManagerConfig applies system.conf or user.conf and drop-ins to m.
@@ -115,7 +123,7 @@ type sectionState struct {
 func (c *Context) read(text string, allowed Sections) {
 	if len(text) > FileMax {
 		c.say(LevelError, "File is larger than 16 MiB, ignoring it.")
-		c.broken("File is larger than 16 MiB")
+		c.broken(FaultLength)
 		return
 	}
 	lex := NewLexer(text)
@@ -127,9 +135,9 @@ func (c *Context) read(text string, allowed Sections) {
 		}
 		c.pos.Line = line.Number
 		switch {
-		case line.Fatal:
+		case line.Fatal != 0:
 			c.say(LevelError, line.Fault)
-			c.broken(line.Fault)
+			c.broken(line.Fatal)
 		case line.Fault != "":
 			c.warn(line.Fault)
 		case line.Key == "":
@@ -185,10 +193,9 @@ func sectionOf(key string) string {
 
 // broken notes that the fragment can't be read; a broken drop-in only loses
 // itself.
-func (c *Context) broken(reason string) {
-	if c.pos.File == 0 && c.brokenText == "" {
-		m := Message{File: c.file, Line: c.pos.Line, Text: reason}
-		c.brokenText = m.String()
+func (c *Context) broken(kind FaultKind) {
+	if c.pos.File == 0 && c.brokenBy == 0 {
+		c.brokenBy = kind
 	}
 }
 

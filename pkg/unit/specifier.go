@@ -233,9 +233,14 @@ func findSpecifier(letter byte) *specRow {
 	return nil
 }
 
-// expandSpecifiers replaces specifiers in text. "%%" is a percent sign; a
-// percent sign before anything that isn't a specifier of the set stays as it
-// is, as in systemd.
+func alphanumeric(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+// expandSpecifiers replaces specifiers in text. "%%" is a percent sign. As
+// observed on systemd 257, letters and digits that aren't specifiers of the
+// set are an error, while a percent sign at the end or before anything else
+// stays as it is.
 func expandSpecifiers(text string, u *Unit, ctx *SpecifierContext, set specSet) (string, error) {
 	name, fragment := "", ""
 	if u != nil {
@@ -256,9 +261,11 @@ func expandFor(text, name, fragment string, ctx *SpecifierContext, set specSet) 
 		switch {
 		case text[i] == '%':
 			b.WriteByte('%')
-		case row == nil || row.sets&set == 0:
+		case row == nil && !alphanumeric(text[i]):
 			b.WriteByte('%')
 			b.WriteByte(text[i])
+		case row == nil || row.sets&set == 0:
+			return "", errText("specifier %", string(rune(text[i])), " isn't known here")
 		default:
 			s, err := row.f(ctx, name, fragment)
 			if err != nil {

@@ -1,0 +1,108 @@
+package loader
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/unit"
+)
+
+// NeedReload reports whether the files of a loaded unit changed since the index was made: its fragment, drop-ins and source, and whether there are
+// drop-ins more or less. It costs a stat of each of these and of the directories of the search path.
+func (l *Loader) NeedReload(u *unit.Unit) bool {
+	if u.FragmentPath != "" && l.changed(u.Names, u.FragmentPath) {
+		return true
+	}
+	if u.SourcePath != "" && l.sources[u.SourcePath] != modified(u.SourcePath) {
+		return true
+	}
+	for _, p := range u.DropInPaths {
+		if l.index.changedDropIn(p) {
+			return true
+		}
+	}
+	return l.index.otherDropIns(u.Names)
+}
+
+func (l *Loader) changed(names []string, fragment string) bool {
+	for _, name := range names {
+		for _, f := range l.index.files[name] {
+			if f.path == fragment {
+				return f.id != l.index.currentIdentity(fragment)
+			}
+		}
+		if unit.Form(name) == unit.NameInstance {
+			for _, f := range l.index.files[unit.TemplateOf(name)] {
+				if f.path == fragment {
+					return f.id != l.index.currentIdentity(fragment)
+				}
+			}
+		}
+	}
+	return l.index.currentIdentity(fragment) == identity{}
+}
+
+// currentIdentity looks at a file as the scan does.
+func (x *Index) currentIdentity(path string) identity {
+	var st unix.Stat_t
+	if unix.Lstat(path, &st) != nil {
+		return identity{}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return identityOf(&st)
+	}
+	dir, err := os.Open(path[:lastSlash(path)])
+	if err != nil {
+		return identity{}
+	}
+	defer dir.Close()
+	return x.link(path[:lastSlash(path)], path[lastSlash(path)+1:], &st, int(dir.Fd())).id
+}
+
+func (x *Index) changedDropIn(path string) bool {
+	key := path[:lastSlash(path)]
+	key = key[lastSlash(key)+1:]
+	for _, s := range x.dropins[key] {
+		for _, e := range s.entries {
+			if e.path == path {
+				return e.id != x.currentIdentity(path)
+			}
+		}
+	}
+	return true
+}
+
+// otherDropIns reports drop-in directories that have appeared, gone or changed. A directory NAME.d can only appear or go by a change of the directory
+// it is in, so where that is as it was only the known ones are looked at.
+func (x *Index) otherDropIns(names []string) bool {
+	owners := ownersOf(names)
+	for _, owner := range owners {
+		for _, s := range x.dropins[owner+".d"] {
+			if modified(s.path) != s.mtime {
+				return true
+			}
+		}
+	}
+	for i, dir := range x.dirs {
+		if modified(dir) == x.dirTimes[i] {
+			continue
+		}
+		for _, owner := range owners {
+			path := dir + "/" + owner + ".d"
+			if (modified(path) != 0) != x.hasDropInDir(owner+".d", path) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (x *Index) hasDropInDir(key, path string) bool {
+	for _, s := range x.dropins[key] {
+		if s.path == path {
+			return true
+		}
+	}
+	return false
+}
