@@ -1,0 +1,168 @@
+package busapi
+
+import (
+	"github.com/muster-init/muster/pkg/bus"
+	"github.com/muster-init/muster/pkg/cgroup"
+	"github.com/muster-init/muster/pkg/engine"
+	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/engine/scope"
+	"github.com/muster-init/muster/pkg/engine/service"
+	"github.com/muster-init/muster/pkg/unit"
+)
+
+// typeInterface is the interface of a unit type: its run-time properties, those of its cgroup, and every row of its section.
+func typeInterface(t unit.Type) *iface {
+	i := &iface{name: typeName(t)}
+	switch t {
+	case unit.TypeService:
+		i.props = serviceRuntime()
+	case unit.TypeScope:
+		i.props = scopeRuntime()
+		i.methods = append(i.methods, method{name: "Abandon", run: func(k *call) {
+			k.submit(func(r machine.Reply) machine.Event { return machine.Abandon{Unit: k.unit, Reply: r} })
+		}})
+		i.signals = append(i.signals, bus.Signal{Name: "RequestStop"})
+	case unit.TypeSlice, unit.TypeTarget:
+	default:
+		i.props = append(i.props, unitString("Result", bus.EmitsChange, func(_ *Server, u *engine.Unit) string { return u.Result() }))
+	}
+	if t.HasCgroup() {
+		i.props = append(i.props, cgroupRuntime()...)
+		i.methods = append(i.methods,
+			method{name: "GetProcesses", out: "a(sus)", args: []string{"processes"}, run: func(k *call) { k.replyProcesses(k.unit) }},
+			method{name: "AttachProcesses", in: "sau", args: []string{"subcgroup", "pids"}, run: func(k *call) { k.attach(k.unit) }},
+		)
+	}
+	if section := unit.SectionFromString(t.Section()); t.Section() != "" {
+		i.props = append(i.props, rowProperties(section, i.props)...)
+	}
+	return i.finish()
+}
+
+// serviceState gives the run-time state of a service for reading.
+func serviceState(u *engine.Unit) *service.State {
+	if m, ok := u.Machine().(*service.Machine); ok {
+		return m.State()
+	}
+	return &service.State{}
+}
+
+func serviceField[T any](name, sig string, emits bus.Emits, get func(s *service.State) T, put func(e *bus.Encoder, v T)) property {
+	return property{name: name, sig: sig, emits: emits, unit: func(_ *Server, u *engine.Unit, e *bus.Encoder) { put(e, get(serviceState(u))) }}
+}
+
+func putString(e *bus.Encoder, v string) { e.String(v) }
+func putUint32(e *bus.Encoder, v uint32) { e.Uint32(v) }
+func putInt32(e *bus.Encoder, v int32)   { e.Int32(v) }
+func putUint64(e *bus.Encoder, v uint64) { e.Uint64(v) }
+
+func success(r string) string {
+	if r == "" {
+		return "success"
+	}
+	return r
+}
+
+// serviceRuntime are the run-time properties of services.
+func serviceRuntime() []property {
+	list := []property{
+		serviceField("MainPID", "u", bus.EmitsChange, func(s *service.State) uint32 { return uint32(s.MainPID) }, putUint32),
+		serviceField("ControlPID", "u", bus.EmitsChange, func(s *service.State) uint32 { return uint32(s.ControlPID) }, putUint32),
+		serviceField("Result", "s", bus.EmitsChange, func(s *service.State) string { return success(s.Result) }, putString),
+		serviceField("ReloadResult", "s", bus.EmitsChange, func(s *service.State) string { return success(s.ReloadResult) }, putString),
+		serviceField("CleanResult", "s", bus.EmitsChange, func(s *service.State) string { return success(s.CleanResult) }, putString),
+		serviceField("StatusText", "s", bus.EmitsChange, func(s *service.State) string { return s.StatusText }, putString),
+		serviceField("StatusErrno", "i", bus.EmitsChange, func(s *service.State) int32 { return s.StatusErrno }, putInt32),
+		serviceField("StatusBusError", "s", bus.EmitsChange, func(s *service.State) string { return s.StatusBusError }, putString),
+		serviceField("StatusVarlinkError", "s", bus.EmitsChange, func(s *service.State) string { return s.StatusVarlinkError }, putString),
+		serviceField("NRestarts", "u", bus.EmitsChange, func(s *service.State) uint32 { return s.NRestarts }, putUint32),
+		serviceField("NFileDescriptorStore", "u", bus.EmitsNothing, func(s *service.State) uint32 { return uint32(len(s.Store)) }, putUint32),
+		serviceField("WatchdogTimestamp", "t", bus.EmitsNothing, func(s *service.State) uint64 { return s.Watchdog.Realtime }, putUint64),
+		serviceField("WatchdogTimestampMonotonic", "t", bus.EmitsNothing, func(s *service.State) uint64 { return s.Watchdog.Monotonic }, putUint64),
+		unitUint32("UID", func(s *Server, u *engine.Unit) uint32 { return ^uint32(0) }),
+		unitUint32("GID", func(s *Server, u *engine.Unit) uint32 { return ^uint32(0) }),
+	}
+	return append(append(list, execMain()...), commandProperties()...)
+}
+
+func unitUint32(name string, get func(s *Server, u *engine.Unit) uint32) property {
+	return property{name: name, sig: "u", unit: func(s *Server, u *engine.Unit, e *bus.Encoder) { e.Uint32(get(s, u)) }}
+}
+
+func scopeState(u *engine.Unit) *scope.State {
+	if m, ok := u.Machine().(*scope.Machine); ok {
+		return m.State()
+	}
+	return &scope.State{}
+}
+
+func scopeRuntime() []property {
+	return []property{
+		unitString("Controller", bus.EmitsNothing, func(_ *Server, u *engine.Unit) string { return scopeController(u) }),
+		unitString("Result", bus.EmitsChange, func(_ *Server, u *engine.Unit) string { return success(u.Result()) }),
+	}
+}
+
+// usage makes a property that is read from the cgroup when it is asked for.
+func usage(name, sig string, get func(u cgroup.Usage) uint64) property {
+	return property{name: name, sig: sig, emits: bus.EmitsNothing, unit: func(s *Server, u *engine.Unit, e *bus.Encoder) {
+		e.Uint64(get(s.b.Usage(u.Name())))
+	}}
+}
+
+// cgroupRuntime are the run-time properties of every type that has a cgroup.
+func cgroupRuntime() []property {
+	return []property{
+		unitString("Slice", bus.EmitsNothing, func(s *Server, u *engine.Unit) string { return s.b.Engine().Slice(u) }),
+		unitString("ControlGroup", bus.EmitsNothing, func(s *Server, u *engine.Unit) string { return s.b.ControlGroup(u.Name()) }),
+		{name: "ControlGroupId", sig: "t", emits: bus.EmitsNothing, unit: func(s *Server, u *engine.Unit, e *bus.Encoder) {
+			e.Uint64(s.b.ControlGroupID(u.Name()))
+		}},
+		usage("MemoryCurrent", "t", func(u cgroup.Usage) uint64 { return u.MemoryCurrent }),
+		usage("MemoryPeak", "t", func(u cgroup.Usage) uint64 { return u.MemoryPeak }),
+		usage("MemorySwapCurrent", "t", func(u cgroup.Usage) uint64 { return u.MemorySwapCurrent }),
+		usage("MemorySwapPeak", "t", func(u cgroup.Usage) uint64 { return u.MemorySwapPeak }),
+		usage("MemoryZSwapCurrent", "t", func(u cgroup.Usage) uint64 { return u.MemoryZSwapCurrent }),
+		usage("EffectiveMemoryMax", "t", func(u cgroup.Usage) uint64 { return u.EffectiveMemoryMax }),
+		usage("EffectiveTasksMax", "t", func(u cgroup.Usage) uint64 { return u.EffectiveTasksMax }),
+		usage("CPUUsageNSec", "t", func(u cgroup.Usage) uint64 { return u.CPUUsageNSec }),
+		usage("TasksCurrent", "t", func(u cgroup.Usage) uint64 { return u.TasksCurrent }),
+		usage("IOReadBytes", "t", func(u cgroup.Usage) uint64 { return u.IOReadBytes }),
+		usage("IOReadOperations", "t", func(u cgroup.Usage) uint64 { return u.IOReadOperations }),
+		usage("IOWriteBytes", "t", func(u cgroup.Usage) uint64 { return u.IOWriteBytes }),
+		usage("IOWriteOperations", "t", func(u cgroup.Usage) uint64 { return u.IOWriteOperations }),
+		usage("IPIngressBytes", "t", func(cgroup.Usage) uint64 { return unit.Infinity }),
+		usage("IPIngressPackets", "t", func(cgroup.Usage) uint64 { return unit.Infinity }),
+		usage("IPEgressBytes", "t", func(cgroup.Usage) uint64 { return unit.Infinity }),
+		usage("IPEgressPackets", "t", func(cgroup.Usage) uint64 { return unit.Infinity }),
+	}
+}
+
+// execMain are the properties of the last main process.
+func execMain() (list []property) {
+	moment := func(name string, get func(s *service.State) machine.Instant) {
+		list = append(list,
+			serviceField(name, "t", bus.EmitsChange, func(s *service.State) uint64 { return get(s).Realtime }, putUint64),
+			serviceField(name+"Monotonic", "t", bus.EmitsChange, func(s *service.State) uint64 { return get(s).Monotonic }, putUint64))
+	}
+	moment("ExecMainStartTimestamp", func(s *service.State) machine.Instant { return s.Main.Start })
+	moment("ExecMainHandoffTimestamp", func(s *service.State) machine.Instant { return s.Main.Handoff })
+	moment("ExecMainExitTimestamp", func(s *service.State) machine.Instant { return s.Main.Exit })
+	return append(list,
+		serviceField("ExecMainPID", "u", bus.EmitsChange, func(s *service.State) uint32 { return uint32(s.Main.PID) }, putUint32),
+		serviceField("ExecMainCode", "i", bus.EmitsChange, func(s *service.State) int32 { return exitCode(s.Main.Code) }, putInt32),
+		serviceField("ExecMainStatus", "i", bus.EmitsChange, func(s *service.State) int32 { return s.Main.Status }, putInt32))
+}
+
+// exitCode is si_code of waitid(2).
+func exitCode(code string) int32 {
+	switch code {
+	case machine.CodeExited:
+		return 1
+	case machine.CodeKilled:
+		return 2
+	case machine.CodeDumped:
+		return 3
+	}
+	return 0
+}

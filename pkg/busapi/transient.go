@@ -1,0 +1,296 @@
+package busapi
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/muster-init/muster/pkg/bus"
+	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/kernel"
+	"github.com/muster-init/muster/pkg/unit"
+)
+
+const (
+	// settingsMax bounds the settings of one transient unit, auxMax the further units that come with it.
+	settingsMax = 4096
+	auxMax      = 64
+)
+
+func transientMethods() []method {
+	return []method{
+		{name: "StartTransientUnit", in: "ssa(sv)a(sa(sv))", out: "o", args: []string{"name", "mode", "properties", "aux", "job"}, run: startTransient},
+		{name: "SetUnitProperties", in: "sba(sv)", args: []string{"name", "runtime", "properties"}, run: func(k *call) {
+			u, err := k.s.loadUnit(k.args.String())
+			if err != nil {
+				k.fail(err)
+				return
+			}
+			k.setProperties(u.Name())
+		}},
+	}
+}
+
+// transient is a unit that is being made from properties.
+type transient struct {
+	u        *unit.Unit
+	settings []unit.Setting
+	pids     []int32
+	addRef   bool
+}
+
+// startTransient makes a unit from its properties, writes its fragment below the transient directory, and queues its start.
+func startTransient(k *call) {
+	name, modeName := k.args.String(), k.args.String()
+	mode, err := modeOf(modeName)
+	if err != nil {
+		k.fail(err)
+		return
+	}
+	t, err := k.readTransient(name)
+	if err != nil {
+		k.fail(err)
+		return
+	}
+	var aux []*transient
+	list := k.args.BeginArray('(')
+	for k.args.More(list) && len(aux) < auxMax {
+		k.args.Struct()
+		a, err := k.readTransient(k.args.String())
+		if err != nil {
+			k.fail(err)
+			return
+		}
+		aux = append(aux, a)
+	}
+	if err := k.args.Err(); err != nil {
+		k.fail(err)
+		return
+	}
+	ev := machine.StartTransient{Mode: mode, Cause: k.cause(), PIDs: t.pids}
+	if t.addRef {
+		ev.Client = k.c.caller(k.msg)
+	}
+	for _, x := range append([]*transient{t}, aux...) {
+		cfg, err := k.s.install(x)
+		if err != nil {
+			k.fail(err)
+			return
+		}
+		if ev.Config == nil {
+			ev.Config = cfg
+		} else {
+			ev.Aux = append(ev.Aux, cfg)
+		}
+	}
+	ev.Reply = k.s.b.Request(k.replyJob)
+	k.s.b.Submit(ev)
+}
+
+// readTransient reads the properties a(sv) of one new unit.
+func (k *call) readTransient(name string) (*transient, error) {
+	if unit.Form(name)&(unit.NamePlain|unit.NameInstance) == 0 {
+		return nil, bus.Errorf(bus.ErrInvalidArgs, "Unit name %s is not valid.", name)
+	}
+	typ := unit.TypeOf(name)
+	if !k.s.b.Engine().CanTransient(typ) {
+		return nil, bus.Errorf(bus.ErrInvalidArgs, "Unit type %s does not support transient units.", typ)
+	}
+	if u := k.s.b.Engine().Unit(name); u != nil && (u.Config().LoadState == unit.StateLoaded && !u.Config().Transient || !u.ActiveState().IsInactiveOrFailed() || u.Job() != nil) {
+		return nil, bus.Errorf(bus.ErrUnitExists, "Unit %s was already loaded or has a fragment file.", name)
+	}
+	t := &transient{u: unit.New(name, k.s.b.Loader().Defaults())}
+	t.u.Transient = true
+	host := k.s.b.Loader().Host()
+	list := k.args.BeginArray('(')
+	for k.args.More(list) {
+		k.args.Struct()
+		prop := k.args.String()
+		sig := k.args.Variant()
+		if err := k.args.Err(); err != nil {
+			return nil, err
+		}
+		if err := k.property(t, host, prop, sig); err != nil {
+			return nil, err
+		}
+		if len(t.settings) > settingsMax {
+			return nil, bus.Errorf(bus.ErrLimitsExceeded, "%s has more than %d settings.", name, settingsMax)
+		}
+	}
+	return t, k.args.Err()
+}
+
+// property applies one property to a unit that is being made. Some are no settings: the processes of a scope, a reference of the caller.
+func (k *call) property(t *transient, host *unit.Host, name, sig string) error {
+	switch {
+	case name == "PIDs" && sig == "au":
+		list := k.args.BeginArray('u')
+		for k.args.More(list) {
+			pid := k.args.Uint32()
+			if pid == 0 {
+				pid = uint32(k.c.Conn.Peer().PID)
+			}
+			t.pids = append(t.pids, int32(pid))
+		}
+		return k.args.Err()
+	case name == "PIDFDs" && sig == "ah":
+		return k.pidfds(t)
+	case name == "AddRef" && sig == "b":
+		t.addRef = k.args.Bool()
+		return k.args.Err()
+	case name == "Controller" && sig == "s":
+		if err := k.args.Err(); err != nil {
+			return err
+		}
+	}
+	want := unit.PropertySignature(t.u.Type, name, unit.SetTransient)
+	if want == "" {
+		return bus.Errorf(bus.ErrPropertyReadOnly, "Cannot set property %s, or unknown property.", name)
+	}
+	if want != sig {
+		return bus.Errorf(bus.ErrInvalidArgs, "Property %s has the type '%s', not '%s'.", name, want, sig)
+	}
+	settings, err := unit.SetProperty(host, t.u, name, &reader{d: &k.args}, unit.SetTransient)
+	t.settings = append(t.settings, settings...)
+	return settingError(err)
+}
+
+// settingError gives errors of pkg/unit their D-Bus name.
+func settingError(err error) error {
+	var le *unit.LoadError
+	if errors.As(err, &le) {
+		return &bus.Error{Name: bus.ErrorName(le.Name), Message: le.Message}
+	}
+	return err
+}
+
+// install writes the fragment and reads it back, so that a transient unit is exactly what its file says, as after a reload.
+func (s *Server) install(t *transient) (*unit.Unit, error) {
+	text := "# This is a transient unit file, created programmatically via the systemd API. Do not edit.\n" + unit.FormatSettings(t.settings)
+	if err := s.b.WriteTransient(t.u.Name, text); err != nil {
+		return nil, bus.Errorf(bus.ErrIOError, "%s: its transient file can't be written: %v", t.u.Name, err)
+	}
+	u := s.b.Loader().Load(t.u.Name)
+	if u.LoadError != nil {
+		return nil, &bus.Error{Name: bus.ErrorName(u.LoadError.Name), Message: u.LoadError.Message}
+	}
+	return u, nil
+}
+
+// setProperties changes settings of a loaded unit: read into a copy of its configuration, written as drop-ins, taken over by the engine.
+func (k *call) setProperties(name string) {
+	runtime := k.args.Bool()
+	u := k.s.b.Engine().Unit(name)
+	copied := *u.Config()
+	t := &transient{u: &copied}
+	unshare(t.u)
+	host := k.s.b.Loader().Host()
+	files := map[string]string{}
+	var order []string
+	list := k.args.BeginArray('(')
+	for k.args.More(list) {
+		k.args.Struct()
+		prop, sig := k.args.String(), k.args.Variant()
+		if k.args.Err() != nil {
+			break
+		}
+		want := unit.PropertySignature(t.u.Type, prop, unit.SetRuntime)
+		if want == "" {
+			k.fail(bus.Errorf(bus.ErrPropertyReadOnly, "Cannot set property %s, or unknown property.", prop))
+			return
+		}
+		if want != sig {
+			k.fail(bus.Errorf(bus.ErrInvalidArgs, "Property %s has the type '%s', not '%s'.", prop, want, sig))
+			return
+		}
+		settings, err := unit.SetProperty(host, t.u, prop, &reader{d: &k.args}, unit.SetRuntime)
+		if err != nil {
+			k.fail(settingError(err))
+			return
+		}
+		file := "50-" + settingName(settings, prop) + ".conf"
+		if _, ok := files[file]; !ok {
+			order = append(order, file)
+		}
+		files[file] = dropInHeader(name, runtime) + unit.FormatSettings(settings)
+	}
+	if err := k.args.Err(); err != nil {
+		k.fail(err)
+		return
+	}
+	unit.Refinish(t.u)
+	k.writeDropIns(t.u, order, files, runtime)
+}
+
+// settingName is the directive that a drop-in of a property is called after.
+func settingName(settings []unit.Setting, prop string) string {
+	if len(settings) > 0 {
+		return settings[0].Key
+	}
+	return prop
+}
+
+func dropInHeader(name string, runtime bool) string {
+	options := ""
+	if runtime {
+		options = " --runtime"
+	}
+	return fmt.Sprintf("# This is a drop-in unit file extension, created via \"systemctl set-property%s %s\"\n# or an equivalent operation. Do not edit.\n", options, strings.TrimSpace(name))
+}
+
+// writeDropIns writes one file after the other and answers when all are there.
+func (k *call) writeDropIns(u *unit.Unit, order []string, files map[string]string, runtime bool) {
+	if len(order) == 0 {
+		k.submit(func(r machine.Reply) machine.Event { return machine.SetConfig{Config: u, Reply: r} })
+		return
+	}
+	k.s.b.WriteDropIn(u.Name, order[0], files[order[0]], runtime, func(err error) {
+		if err != nil {
+			k.fail(bus.Errorf(bus.ErrIOError, "%s: %v", u.Name, err))
+			return
+		}
+		k.writeDropIns(u, order[1:], files, runtime)
+	})
+}
+
+// unshare copies the blocks that SetProperty writes to, because configurations are immutable.
+func unshare(u *unit.Unit) {
+	u.Names, u.Deps = append([]string(nil), u.Names...), append([]unit.Dep(nil), u.Deps...)
+	if u.Cgroup != nil {
+		c := *u.Cgroup
+		u.Cgroup = &c
+	}
+	if u.Exec != nil {
+		c := *u.Exec
+		u.Exec = &c
+	}
+	if u.Kill != nil {
+		c := *u.Kill
+		u.Kill = &c
+	}
+	if u.Service != nil {
+		c := *u.Service
+		u.Service = &c
+	}
+	if u.Scope != nil {
+		c := *u.Scope
+		u.Scope = &c
+	}
+	if u.Slice != nil {
+		c := *u.Slice
+		u.Slice = &c
+	}
+}
+
+// pidfds reads the processes of a new scope, named by their pidfds.
+func (k *call) pidfds(t *transient) error {
+	list := k.args.BeginArray('h')
+	for k.args.More(list) {
+		pid, err := kernel.PidFDPid(k.args.UnixFD())
+		if err != nil || pid <= 0 {
+			return bus.Errorf(bus.ErrNoSuchProcess, "A process that was to be moved into %s does not exist any more.", t.u.Name)
+		}
+		t.pids = append(t.pids, int32(pid))
+	}
+	return k.args.Err()
+}

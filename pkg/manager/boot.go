@@ -1,0 +1,268 @@
+package manager
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/condition"
+	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/job"
+	"github.com/muster-init/muster/pkg/kernel"
+)
+
+// threadsReserved are made before the loop starts: a thread that can't be made later, when pids have run out, would end the process.
+const threadsReserved = 8
+
+// step is one step of the boot. The list in Main is the order; a step that fails with fatal stops the boot in the emergency shell.
+type step struct {
+	name  string
+	run   func(*Manager) error
+	fatal bool
+}
+
+var bootSteps = []step{
+	{"prepare the process", (*Manager).prepareProcess, false},
+	{"mount kernel file systems", (*Manager).mountKernelFileSystems, true},
+	{"learn about the machine", (*Manager).learnFacts, false},
+	{"read the kernel command line", (*Manager).readKernelCommandLine, false},
+	{"read the configuration", (*Manager).readConfiguration, false},
+	{"set host name and machine ID", (*Manager).setIdentity, false},
+	{"make runtime directories", (*Manager).makeDirectories, true},
+	{"open the cgroup tree", (*Manager).openCgroups, false},
+	{"prepare spawning", (*Manager).prepareSpawning, true},
+	{"open the state", (*Manager).recoverState, false},
+	{"open the sources", (*Manager).openSources, true},
+	{"run the generators", (*Manager).runGenerators, false},
+	{"load units", (*Manager).openLoader, true},
+	{"serve the private bus", (*Manager).openBus, true},
+	{"restore or start", (*Manager).restoreOrStart, true},
+}
+
+// Main runs the manager and returns its exit status; as PID 1 it doesn't return.
+func Main(o Options) int {
+	m := newManager(o)
+	for _, s := range bootSteps {
+		if err := s.run(m); err != nil {
+			m.log.err("", "boot: %s: %v", s.name, err)
+			if s.fatal {
+				return m.emergency(fmt.Errorf("%s: %w", s.name, err))
+			}
+		}
+	}
+	return m.serve()
+}
+
+func newManager(o Options) *Manager {
+	con := &console{show: "yes", colour: true}
+	m := &Manager{
+		opt: o, system: !o.User, console: con, log: newLogger(!o.User, con),
+		fds: newHandles(), replies: map[machine.Reply]func(machine.SendReply){}, queries: map[machine.Token]func(){}, watched: map[int32]int{},
+		helpers: newHelpers(), idlePipe: newIdlePipe(), serviceWatchdogs: o.ServiceWatchdogs, stateFDs: [2]int{-1, -1},
+	}
+	m.stamps.Userspace = m.now()
+	if m.system {
+		con.path = "/dev/console"
+		m.dirs = directories{runtime: "/run", private: "/run/systemd/private", notify: "/run/systemd/notify", bus: systemBusSocket}
+	} else {
+		run := os.Getenv("XDG_RUNTIME_DIR")
+		m.dirs = directories{runtime: run, private: run + "/systemd/private", notify: run + "/systemd/notify", bus: run + "/bus"}
+	}
+	m.guid = randomID()
+	return m
+}
+
+func randomID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// prepareProcess sets what every child would inherit and what keeps PID 1 alive.
+func (m *Manager) prepareProcess() error {
+	debug.SetGCPercent(50)
+	unix.Umask(0)
+	if !m.system {
+		unix.Umask(0o022)
+		if m.dirs.runtime == "" {
+			return errors.New("XDG_RUNTIME_DIR is not set: a user manager needs it")
+		}
+		return kernel.SetChildSubreaper()
+	}
+	if os.Getpid() != 1 {
+		return errors.New("not running as PID 1: orphans go elsewhere (use --user for a user manager)")
+	}
+	_ = unix.Chdir("/")
+	if os.Getenv("PATH") == "" {
+		_ = os.Setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin")
+	}
+	if !m.opt.Deserialize {
+		_, _ = unix.Setsid()
+	}
+	return nil
+}
+
+func (m *Manager) mountKernelFileSystems() error {
+	if !m.system || m.opt.Deserialize {
+		m.container = m.system && kernel.InContainer()
+		return nil
+	}
+	m.container = kernel.InContainer()
+	notes, err := mountAPI(m.container)
+	for _, n := range notes {
+		m.log.info("", "%s", n)
+	}
+	return err
+}
+
+func (m *Manager) learnFacts() error {
+	virt, _ := kernel.DetectVirtualization()
+	cmdline, err := kernel.CommandLine()
+	m.host = specifierContext(m)
+	m.facts = &condition.Facts{
+		Root: "/", User: !m.system, Virtualization: virt.ID, Container: virt.Container, CommandLine: cmdline, Version: Version[:3],
+		CgroupRoot: "/sys/fs/cgroup", Credentials: os.Getenv("CREDENTIALS_DIRECTORY"), FirstBoot: firstBoot(),
+	}
+	return err
+}
+
+// firstBoot follows machine-id(5): no file, an empty one, or "uninitialized" mean that the system boots for the first time.
+func firstBoot() bool {
+	data, err := os.ReadFile("/etc/machine-id")
+	text := strings.TrimSpace(string(data))
+	return errors.Is(err, os.ErrNotExist) || err == nil && text == "uninitialized"
+}
+
+func (m *Manager) readKernelCommandLine() error {
+	o := DefaultOptions()
+	o.User, o.Deserialize, o.StateFDs, o.Crashed = m.opt.User, m.opt.Deserialize, m.opt.StateFDs, m.opt.Crashed
+	problems := []string{}
+	if m.system {
+		problems = o.ApplyKernelCommandLine(m.facts.CommandLine, m.container)
+	}
+	if err := o.ApplyEnvironment(); err != nil {
+		problems = append(problems, err.Error())
+	}
+	if err := ParseArguments(&o, os.Args[1:]); err != nil {
+		problems = append(problems, err.Error())
+	}
+	m.opt = o
+	if len(problems) > 0 {
+		return errors.New(strings.Join(problems, "; "))
+	}
+	return nil
+}
+
+func (m *Manager) makeDirectories() error {
+	if m.system {
+		return makeRuntimeDirectories(func(p string) string { return p })
+	}
+	return makeRuntimeDirectories(func(p string) string {
+		if rest, ok := strings.CutPrefix(p, "/run/systemd"); ok && rest != "/system" {
+			return m.dirs.runtime + "/systemd" + rest
+		}
+		return ""
+	})
+}
+
+// openSources opens everything that the loop listens to. It comes before the generators, so that a client can ask from the first moment on.
+func (m *Manager) openSources() error {
+	poll, err := kernel.NewPoller()
+	if err != nil {
+		return err
+	}
+	m.poll, m.sources = poll, newSources(poll)
+	waker, err := kernel.NewWaker()
+	if err != nil {
+		return err
+	}
+	m.work = &workers{waker: waker, fault: func(what string) { m.work.post(func() { m.log.err("", "%s", what) }) }}
+	if err := m.sources.add(waker.FD(), unix.EPOLLIN, prioWorkers, sourceFunc(func(uint32) {
+		waker.Drain()
+		for _, then := range m.work.take() {
+			then()
+		}
+	})); err != nil {
+		return err
+	}
+	kernel.ReserveThreads(threadsReserved)
+	if err := m.openSignals(); err != nil {
+		return err
+	}
+	return m.openNotify()
+}
+
+func (m *Manager) openSignals() error {
+	set := kernel.ManagerSignals()
+	fd, err := kernel.InstallSignals(set)
+	if err != nil {
+		return err
+	}
+	if m.system && !m.container {
+		_ = kernel.SetCtrlAltDel(false)
+	}
+	s := &signalSource{m: m, fd: fd}
+	m.childrenEnded = true // whatever ended before the handlers were there
+	return m.sources.add(fd, unix.EPOLLIN, prioChild, s)
+}
+
+const notifyBufferBytes = 8 << 20
+
+func (m *Manager) openNotify() error {
+	var err error
+	if kept := m.kept("notify"); kept >= 0 {
+		m.notifySocket, err = kernel.NewDatagramSocket(kept)
+	} else {
+		m.notifySocket, err = kernel.ListenDatagram(m.dirs.notify, 0o777, notifyBufferBytes)
+	}
+	if err != nil {
+		return err
+	}
+	return m.sources.add(m.notifySocket.FD(), unix.EPOLLIN, prioNotify, sourceFunc(func(uint32) { m.readNotify() }))
+}
+
+// startDefault queues the job that boots the system. If the wished unit can't be loaded, rescue.target is tried, and an emergency shell after that.
+func (m *Manager) startDefault() {
+	wished := m.opt.Unit
+	if wished == "" {
+		wished = "default.target"
+		if inInitrd() {
+			wished = "initrd.target"
+		}
+	}
+	for _, name := range []string{wished, "rescue.target", "emergency.target"} {
+		name, ok := name, false
+		m.submit(machine.Enqueue{Unit: name, Type: job.Start, Mode: job.Isolate, Cause: machine.Cause{Kind: machine.CauseBoot},
+			Reply: m.request(func(r machine.SendReply) {
+				if ok = r.Err == nil; !ok {
+					m.log.err(name, "The unit to boot can't be started: %s", r.Err.Message)
+					m.console.status("failed", "Failed to start %s: %s", name, r.Err.Message)
+				}
+			})})
+		if ok {
+			return
+		}
+	}
+	m.emergency(errors.New("neither the default unit nor rescue.target nor emergency.target can be started"))
+}
+
+// serve runs the loop until its end, and then what the objective asks for.
+func (m *Manager) serve() int {
+	for {
+		m.run()
+		if m.objective == objectiveReexec {
+			m.reexecute(false)
+			m.objective = objectiveRun // it could not be done: go on with what there is
+			continue
+		}
+		break
+	}
+	m.bus.shutdown()
+	return m.finish()
+}

@@ -1,0 +1,126 @@
+package manager
+
+import (
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/unit"
+)
+
+// configDirectories hold system.conf.d and user.conf.d, later ones win by file name (systemd-system.conf(5)).
+var configDirectories = []string{"/usr/lib/systemd", "/usr/local/lib/systemd", "/run/systemd", "/etc/systemd"}
+
+// loadManagerConfig reads system.conf (or user.conf) with its drop-ins.
+func loadManagerConfig(system bool) (*unit.ManagerConfig, []string, error) {
+	name := "system.conf"
+	if !system {
+		name = "user.conf"
+	}
+	var files []unit.File
+	for i := len(configDirectories) - 1; i >= 0; i-- {
+		if data, err := os.ReadFile(filepath.Join(configDirectories[i], name)); err == nil {
+			files = append(files, unit.File{Path: filepath.Join(configDirectories[i], name), Text: string(data)})
+			break
+		}
+	}
+	byName := map[string]string{}
+	for _, dir := range configDirectories {
+		entries, _ := filepath.Glob(filepath.Join(dir, name+".d", "*.conf"))
+		for _, path := range entries {
+			byName[filepath.Base(path)] = path
+		}
+	}
+	names := make([]string, 0, len(byName))
+	for n := range byName {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	for _, n := range names {
+		if data, err := os.ReadFile(byName[n]); err == nil {
+			files = append(files, unit.File{Path: byName[n], Text: string(data)})
+		}
+	}
+	cfg := unit.DefaultManagerConfig(system)
+	messages := unit.ReadManagerConfig(&unit.Host{User: !system}, cfg, files)
+	text := make([]string, len(messages))
+	for i, msg := range messages {
+		text[i] = msg.String()
+	}
+	return cfg, text, nil
+}
+
+// readConfiguration is the boot step; a reload does the same on a worker.
+func (m *Manager) readConfiguration() error {
+	cfg, messages, err := loadManagerConfig(m.system)
+	if err != nil {
+		return err
+	}
+	m.applyConfig(cfg)
+	for _, msg := range messages {
+		m.log.warning("", "%s", msg)
+	}
+	return nil
+}
+
+// applyConfig takes over a configuration; options of the command line weigh more.
+func (m *Manager) applyConfig(cfg *unit.ManagerConfig) {
+	if m.opt.DefaultStdout != "" {
+		cfg.DefaultStandardOutput = m.opt.DefaultStdout
+	}
+	if m.opt.DefaultStderr != "" {
+		cfg.DefaultStandardError = m.opt.DefaultStderr
+	}
+	m.cfg = cfg
+	level, target, status := int(cfg.LogLevel), cfg.LogTarget, cfg.ShowStatus
+	if m.opt.LogLevel >= 0 {
+		level = m.opt.LogLevel
+	}
+	if m.opt.LogTarget != "" {
+		target = m.opt.LogTarget
+	}
+	if m.opt.ShowStatus != "" {
+		status = m.opt.ShowStatus
+	}
+	if status == "" {
+		status = "yes"
+	}
+	m.log.configure(level, target)
+	m.console.configure(status, cfg.LogColor.Or(true))
+	m.environment = m.defaultEnvironment()
+	if m.restoredEnvironment != nil {
+		m.environment = m.restoredEnvironment
+	}
+	m.memoryTotal, m.pidsTotal = totals()
+	if m.src != nil {
+		m.src.SetDefaults(unit.NewDefaults(cfg))
+	}
+}
+
+// totals are what shares (MemoryMax=10%, TasksMax=20%) refer to: bytes of memory and the number of pids.
+func totals() (memory, pids uint64) {
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) == nil {
+		memory = uint64(info.Totalram) * uint64(info.Unit)
+	}
+	pids = 4194304
+	if n, err := readNumber("/proc/sys/kernel/pid_max"); err == nil {
+		pids = n
+	}
+	if n, err := readNumber("/proc/sys/kernel/threads-max"); err == nil && n < pids {
+		pids = n
+	}
+	return memory, pids
+}
+
+func readNumber(path string) (uint64, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
+}

@@ -1,0 +1,94 @@
+package manager
+
+import (
+	"fmt"
+
+	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/journal"
+	"github.com/muster-init/muster/pkg/unit/value"
+)
+
+// logEffect writes a message of the engine to the log and, where it has a status, to the console.
+func (m *Manager) logEffect(e machine.Log) {
+	fields := e.Fields
+	if id := messageID(e.Kind); id != "" {
+		fields = append(fields[:len(fields):len(fields)], "MESSAGE_ID="+id)
+	}
+	if e.Job != 0 {
+		fields = append(fields[:len(fields):len(fields)], fmt.Sprintf("JOB_ID=%d", e.Job))
+	}
+	if id := m.eng.InvocationID(e.Unit); e.Unit != "" && id != "" {
+		key := "INVOCATION_ID="
+		if !m.system {
+			key = "USER_INVOCATION_ID="
+		}
+		fields = append(fields[:len(fields):len(fields)], key+id)
+	}
+	m.log.write(e.Level, e.Unit, fields, "%s", e.Text)
+	if e.Console != "" {
+		m.console.status(e.Status, "%s", e.Console)
+	}
+}
+
+// afterAnnounce is what the shell itself does when units and jobs change.
+func (m *Manager) afterAnnounce(effect machine.Effect) {
+	switch e := effect.(type) {
+	case machine.UnitChanged:
+		m.unitChanged(e)
+	case machine.JobNew:
+		m.installedJobs++
+	case machine.JobRemoved:
+		if e.Result != "done" && e.Result != "skipped" && e.Result != "canceled" {
+			m.failedJobs++
+		}
+		m.idlePipe.jobRemoved(m.eng)
+		if !m.booted && m.eng.JobCount() == 0 {
+			m.bootFinished()
+		}
+	}
+}
+
+// unitChanged reacts to units that the manager itself depends on.
+func (m *Manager) unitChanged(e machine.UnitChanged) {
+	if !e.Active.IsActiveOrReloading() {
+		return
+	}
+	switch e.Unit {
+	case "dbus.service", "dbus-broker.service", "dbus.socket":
+		m.bus.connectBroker()
+	case "systemd-journald.service", "systemd-journald.socket":
+		m.journalUp()
+	}
+}
+
+// bootFinished records and announces the end of the boot, once.
+func (m *Manager) bootFinished() {
+	m.booted = true
+	m.stamps.Finish = m.now()
+	userspace := m.stamps.Finish.Monotonic - m.stamps.Userspace.Monotonic
+	m.log.write(6, "", []string{"MESSAGE_ID=" + journal.MsgStartupFinished,
+		fmt.Sprintf("USERSPACE_USEC=%d", userspace)}, "Startup finished in %s.", span(userspace))
+	m.bus.api.StartupFinished()
+	m.notifySupervisor("READY=1", "STATUS=Startup finished in "+span(userspace)+".")
+	m.console.trouble = false
+	m.saveShell()
+	m.freeMemory()
+}
+
+// messageIDs joins the names that the engine gives its messages with the IDs of the journal's catalog.
+var messageIDs = map[string]string{
+	"unit-starting": journal.MsgUnitStarting, "unit-started": journal.MsgUnitStarted, "unit-failed": journal.MsgUnitFailed,
+	"unit-stopping": journal.MsgUnitStopping, "unit-stopped": journal.MsgUnitStopped, "unit-reloading": journal.MsgUnitReloading,
+	"unit-reloaded": journal.MsgUnitReloaded, "unit-skipped": journal.MsgUnitSkipped, "unit-restart-scheduled": journal.MsgUnitRestartScheduled,
+	"unit-entered-failed": journal.MsgUnitFailureResult, "unit-failure-result": journal.MsgUnitFailureResult, "unit-success": journal.MsgUnitSuccess,
+	"unit-process-exit": journal.MsgUnitProcessExit, "unit-resources": journal.MsgUnitResources, "unit-out-of-memory": journal.MsgUnitOutOfMemory,
+	"spawn-failed": journal.MsgSpawnFailed, "invalid-configuration": journal.MsgInvalidConfiguration,
+}
+
+func messageID(kind string) string { return messageIDs[kind] }
+
+// journalUp is called when journald has come up: from here on it gets the messages.
+func (m *Manager) journalUp() { m.log.native = -1 }
+
+// span is a time for people.
+func span(usec uint64) string { return value.FormatSpan(value.USec(usec), 1000) }

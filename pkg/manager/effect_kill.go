@@ -1,0 +1,128 @@
+package manager
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/kernel"
+	"github.com/muster-init/muster/pkg/unit/value"
+)
+
+// killPasses bounds how often the list of a cgroup is read again because new processes appeared while it was signalled.
+const killPasses = 16
+
+// kill carries out machine.Kill and answers it at once: listing a cgroup and sending signals cannot hang.
+func (m *Manager) kill(e machine.Kill) {
+	k := killer{m: m, e: e, done: map[int32]bool{}}
+	if e.MainPID > 0 {
+		k.one(e.MainPID, "main")
+	}
+	if e.ControlPID > 0 {
+		k.one(e.ControlPID, "control")
+	}
+	if e.Cgroup {
+		k.cgroup()
+	}
+	if e.Token != 0 {
+		m.submit(machine.Killed{Token: e.Token, Left: k.left})
+	}
+}
+
+// killer is the work of one Kill effect.
+type killer struct {
+	m    *Manager
+	e    machine.Kill
+	done map[int32]bool // signalled already
+	left bool           // somebody is still there whose end will be reported
+}
+
+// one signals a process that the manager tracks. Its pid cannot have been reused: the process is our child and not reaped yet, or watched by pidfd.
+func (k *killer) one(pid int32, role string) {
+	if k.done[pid] {
+		return
+	}
+	k.done[pid] = true
+	if k.send(pid, role) {
+		k.left = true
+	}
+}
+
+// cgroup signals every other process of the unit's cgroup, again until no new one shows up.
+func (k *killer) cgroup() {
+	for range killPasses {
+		pids, err := k.m.cg.processes(k.e.Unit, k.e.Subgroup)
+		if err != nil {
+			return
+		}
+		fresh := 0
+		for _, pid := range pids {
+			if pid == int32(os.Getpid()) || k.done[pid] {
+				continue
+			}
+			k.done[pid] = true
+			if k.send(pid, "") {
+				k.left = true
+				fresh++
+			}
+		}
+		if fresh == 0 {
+			return
+		}
+		if k.e.Signal == int32(unix.SIGKILL) && k.e.Subgroup == "" && k.m.cg.kill(k.e.Unit) == nil {
+			return // the kernel has killed all of them at once, later forks included
+		}
+	}
+}
+
+func (k *killer) send(pid int32, role string) bool {
+	if k.e.Log {
+		k.say(pid)
+	}
+	var err error
+	if k.e.Value != nil {
+		err = sigqueue(pid, k.e.Signal, *k.e.Value)
+	} else {
+		err = unix.Kill(int(pid), unix.Signal(k.e.Signal))
+	}
+	if err != nil && err != unix.ESRCH {
+		k.m.log.warning(k.e.Unit, "Failed to kill %sprocess %d (%s): %v", prefix(role), pid, comm(pid), err)
+	}
+	for _, also := range k.e.Also {
+		_ = unix.Kill(int(pid), unix.Signal(also))
+	}
+	return err != unix.ESRCH
+}
+
+func prefix(role string) string {
+	if role == "" {
+		return ""
+	}
+	return role + " "
+}
+
+func (k *killer) say(pid int32) {
+	k.m.log.notice(k.e.Unit, "Killing process %d (%s) with signal %s.", pid, comm(pid), value.Signal(k.e.Signal).String())
+}
+
+// comm is the name of a process, "n/a" if it is gone. procfs never hangs.
+func comm(pid int32) string {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err != nil {
+		return "n/a"
+	}
+	return strings.TrimSuffix(string(data), "\n")
+}
+
+// sigqueue sends a signal with a value, by pidfd.
+func sigqueue(pid, signal, value int32) error {
+	fd, err := kernel.PidFDOpen(int(pid))
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return kernel.PidFDQueue(fd, unix.Signal(signal), value)
+}

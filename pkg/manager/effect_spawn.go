@@ -1,0 +1,251 @@
+package manager
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/execplan"
+	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/spawn"
+	"github.com/muster-init/muster/pkg/unit"
+	"github.com/muster-init/muster/pkg/unit/value"
+)
+
+// executorName is the program that makes what the list of system calls can't (mounts, names, directories).
+const executorName = "muster-executor"
+
+// spawner starts the processes of units and keeps what belongs to each until it was reaped.
+type spawner struct {
+	m        *Manager
+	start    *spawn.Spawner
+	children map[int32]*child
+}
+
+type child struct {
+	*spawn.Child
+	unit   string
+	phase  machine.Phase
+	notice bool
+}
+
+// prepareSpawning puts the executor's image into memory, so that later starts depend on no file system.
+func (m *Manager) prepareSpawning() error {
+	image := -1
+	var errs []error
+	for _, dir := range []string{programDirectory(), "/usr/lib/muster"} {
+		fd, err := spawn.Image(filepath.Join(dir, executorName))
+		if err == nil {
+			image = fd
+			break
+		}
+		errs = append(errs, err)
+	}
+	if image < 0 {
+		m.log.err("", "Only services that need no executor can start: %v", errors.Join(errs...))
+	}
+	s, err := spawn.New(image)
+	if err != nil {
+		return err
+	}
+	m.spawner = spawner{m: m, start: s, children: map[int32]*child{}}
+	return nil
+}
+
+// programDirectory is where this program lies, so that a build tree works without installation.
+func programDirectory() string {
+	exe, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return "/usr/lib/muster"
+	}
+	return filepath.Dir(trimDeleted(exe))
+}
+
+// spawn carries out machine.Spawn and answers it at once.
+func (m *Manager) spawn(e machine.Spawn) {
+	pid, err := m.spawner.spawn(e)
+	if err != nil {
+		fail := machine.SpawnFailed{Token: e.Token, Status: int32(plan.ExitException), Message: err.Error()}
+		fail.Limits = errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
+		if !errors.Is(err, execplan.ErrUnsupported) {
+			fail.Limits = true
+		}
+		m.submit(fail)
+		return
+	}
+	m.submit(machine.Spawned{Token: e.Token, PID: pid})
+}
+
+func (s *spawner) spawn(e machine.Spawn) (int32, error) {
+	m := s.m
+	loaded := m.eng.Unit(e.Unit)
+	if loaded == nil {
+		return 0, fmt.Errorf("%s: not loaded", e.Unit)
+	}
+	u := loaded.Config()
+	commands := commandsOf(u, e.Phase)
+	if e.Index >= len(commands) {
+		return 0, fmt.Errorf("%s: there is no %s= number %d (any more)", e.Unit, e.Phase, e.Index+1)
+	}
+	ctx := s.context(u, e, commands[e.Index])
+	p, err := execplan.Build(u, ctx)
+	if err != nil {
+		return 0, err
+	}
+	m.cg.realize(e.Unit)
+	fd, migrate := m.cg.dirFD(e.Unit)
+	if fd < 0 || migrate {
+		fd = 0
+	}
+	c, err := s.start.Start(p, spawn.Options{CgroupFD: fd, Notice: e.ExecNotice})
+	if err != nil {
+		return 0, err
+	}
+	if migrate {
+		m.cg.attach(e.Unit, c.Pid)
+	}
+	s.keep(int32(c.Pid), &child{Child: c, unit: e.Unit, phase: e.Phase, notice: e.ExecNotice})
+	return int32(c.Pid), nil
+}
+
+// keep remembers a child and watches how far it comes.
+func (s *spawner) keep(pid int32, c *child) {
+	s.children[pid] = c
+	if c.PidFD >= 0 { // exits are reaped by SIGCHLD
+		_ = unix.Close(c.PidFD)
+		c.PidFD = -1
+	}
+	if c.StatusFD < 0 {
+		return
+	}
+	if err := s.m.sources.add(c.StatusFD, unix.EPOLLIN, prioExec, sourceFunc(func(uint32) { s.progress(pid, c) })); err != nil {
+		s.m.log.err(c.unit, "%v", err)
+	}
+}
+
+// progress reads the status pipe: the program was executed, or a step before it failed.
+func (s *spawner) progress(pid int32, c *child) {
+	if c.StatusFD < 0 {
+		return
+	}
+	state := c.Progress()
+	if state == spawn.Pending {
+		return
+	}
+	s.m.sources.remove(c.StatusFD)
+	c.CloseStatus()
+	if state == spawn.Executed && c.notice {
+		s.m.submit(machine.ExecDone{PID: pid, Handoff: s.m.now()})
+	}
+}
+
+// ended is called when a child was reaped, before its exit is delivered: what failed before the program was executed is said now.
+func (s *spawner) ended(pid int32) {
+	c, ok := s.children[pid]
+	if !ok {
+		return
+	}
+	delete(s.children, pid)
+	if c.StatusFD >= 0 {
+		s.m.sources.remove(c.StatusFD)
+	}
+	c.Close()
+	if f := c.Failure(); f != nil {
+		s.m.log.err(c.unit, "%s", f.Error())
+	}
+}
+
+// context gathers what one start needs beside the unit's configuration.
+func (s *spawner) context(u *unit.Unit, e machine.Spawn, cmd value.Command) execplan.Context {
+	m := s.m
+	ctx := execplan.Context{
+		Phase: string(e.Phase), Command: cmd, Control: e.Slot == machine.SlotControl,
+		Env: e.Env, ManagerEnv: m.environment, OwnEnv: os.Environ(),
+		WatchdogUSec: e.WatchdogUSec, MainPID: e.MainPID, ManagerPID: int32(os.Getpid()),
+		UserMode: !m.system, UID: uint32(os.Getuid()), Prefixes: m.prefixes(), Journal: m.log.journalStream(),
+		DefaultOutput: m.cfg.DefaultStandardOutput, DefaultError: m.cfg.DefaultStandardError,
+		Console: "/dev/console", ConsoleTerm: m.consoleTerm,
+	}
+	if raw, err := hex.DecodeString(e.Invocation); err == nil {
+		copy(ctx.InvocationID[:], raw)
+	}
+	if needsNotifySocket(u, ctx.Control) {
+		ctx.NotifySocket = m.dirs.notify
+	}
+	if e.Idle {
+		ctx.IdleFD, ctx.IdleUSec = int32(m.idlePipe.readEnd(m.eng)), idleHoldUSec
+	}
+	for _, f := range e.FDs {
+		if fd := m.fds.fd(f.Handle); fd >= 0 {
+			ctx.FDs = append(ctx.FDs, execplan.FD{Number: int32(fd), Name: f.Name, Stored: f.Stored})
+		}
+	}
+	if dir, ok := m.cg.path(u.Name); ok && m.cg.tree != nil {
+		ctx.CgroupDir = m.cg.tree.Dir(dir)
+	}
+	if !ctx.Journal {
+		ctx.LogFD = int32(m.memlog.writeEnd(u.Name))
+	}
+	return ctx
+}
+
+// needsNotifySocket follows NotifyAccess=: the main process gets the socket unless it is none, control processes only with exec or all.
+func needsNotifySocket(u *unit.Unit, control bool) bool {
+	if u.Type != unit.TypeService {
+		return false
+	}
+	s := u.GetService()
+	access := s.NotifyAccess
+	if (access == "" || access == "none") && (s.Type == "notify" || s.Type == "notify-reload" || s.WatchdogUSec != 0 && s.WatchdogUSec != unit.Infinity) {
+		access = "main"
+	}
+	if control {
+		return access == "exec" || access == "all"
+	}
+	return access != "" && access != "none"
+}
+
+// commandsOf is the list that a phase names.
+func commandsOf(u *unit.Unit, phase machine.Phase) []value.Command {
+	s := u.GetService()
+	switch phase {
+	case machine.ExecCondition:
+		return s.ExecCondition
+	case machine.ExecStartPre:
+		return s.ExecStartPre
+	case machine.ExecStart:
+		return s.ExecStart
+	case machine.ExecStartPost:
+		return s.ExecStartPost
+	case machine.ExecReload:
+		return s.ExecReload
+	case machine.ExecReloadPost:
+		return s.ExecReloadPost
+	case machine.ExecStop:
+		return s.ExecStop
+	case machine.ExecStopPost:
+		return s.ExecStopPost
+	}
+	return nil
+}
+
+// prefixes are where RuntimeDirectory= and its kin lie.
+func (m *Manager) prefixes() plan.Prefixes {
+	if m.system {
+		return execplan.SystemPrefixes
+	}
+	home := os.Getenv("HOME")
+	or := func(name, def string) string {
+		if v := os.Getenv(name); v != "" {
+			return v
+		}
+		return home + def
+	}
+	state := or("XDG_STATE_HOME", "/.local/state")
+	return plan.Prefixes{m.dirs.runtime, state, or("XDG_CACHE_HOME", "/.cache"), state + "/log", or("XDG_CONFIG_HOME", "/.config")}
+}

@@ -1,0 +1,346 @@
+package manager
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sort"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/busapi"
+	"github.com/muster-init/muster/pkg/depend"
+	"github.com/muster-init/muster/pkg/engine"
+	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/engine/scope"
+	"github.com/muster-init/muster/pkg/engine/service"
+	"github.com/muster-init/muster/pkg/job"
+	"github.com/muster-init/muster/pkg/kernel"
+	"github.com/muster-init/muster/pkg/loader"
+	"github.com/muster-init/muster/pkg/notify"
+	"github.com/muster-init/muster/pkg/unit"
+)
+
+// recoverState opens the state log and takes over what the last image said about itself.
+func (m *Manager) recoverState() error {
+	records, err := m.openState()
+	if err != nil {
+		return err
+	}
+	if records != nil {
+		m.restoreShell(records)
+		m.records = records
+		m.applyConfig(m.cfg)
+	}
+	return nil
+}
+
+// openLoader lists the unit directories and makes the engine.
+func (m *Manager) openLoader() error {
+	m.stamps.UnitsLoadStart = m.now()
+	path := loader.SystemPath()
+	if !m.system {
+		path = loader.UserPath(os.Getenv)
+	}
+	host := &unit.Host{Specifiers: m.host, User: !m.system}
+	m.src = loader.New(path, loader.Scan(path), host, unit.NewDefaults(m.cfg), m.unitMessage)
+	m.eng = engine.New(m.src, engine.Options{
+		Depend: *m.dependEnv(), Types: []machine.Descriptor{service.Descriptor(), scope.Descriptor()}, Seed: randomSeed(),
+		StatusUnitFormat: m.cfg.StatusUnitFormat,
+	})
+	m.stamps.UnitsLoadFinish = m.now()
+	return m.cg.watch()
+}
+
+// unitMessage logs what is wrong with a unit file.
+func (m *Manager) unitMessage(msg unit.Message) {
+	m.log.write(int(msg.Level), "", nil, "%s", msg.String())
+}
+
+func (m *Manager) dependEnv() *depend.Env {
+	return &depend.Env{System: m.system, Initrd: inInitrd(), Container: m.container}
+}
+
+func (m *Manager) openBus() error {
+	m.memlog = newMemoryLog(m)
+	m.log.memory = m.memlog.manager
+	m.bus = &busSource{m: m, listen: -1, clients: map[*busapi.Client]struct{}{}, dirty: map[*busapi.Client]struct{}{}, names: map[string]int{}}
+	m.bus.api = busapi.New(backend{m})
+	if err := m.bus.openPrivate(m.dirs.private, m.kept("private")); err != nil {
+		return err
+	}
+	m.saveShell()
+	return nil
+}
+
+// later runs something in the next turn of the loop.
+func (m *Manager) later(then func()) { m.work.post(then) }
+
+// attachPIDs moves processes into a unit's cgroup.
+func (m *Manager) attachPIDs(e machine.AttachPIDs) {
+	ev := machine.ProcessesAttached{Token: e.Token}
+	var errs []error
+	m.cg.realize(e.Unit)
+	for _, pid := range e.PIDs {
+		if err := m.cg.attachTo(e.Unit, e.Subgroup, int(pid)); err != nil {
+			errs = append(errs, fmt.Errorf("pid %d: %w", pid, err))
+		}
+	}
+	if len(errs) == len(e.PIDs) && len(errs) > 0 {
+		ev.Message = errors.Join(errs...).Error()
+	}
+	m.submit(ev)
+}
+
+// checkCgroup answers whether a process is left in a unit's cgroup.
+func (m *Manager) checkCgroup(e machine.CheckCgroup) {
+	pids, _ := m.cg.processes(e.Unit, "")
+	if e.Leftovers {
+		for _, pid := range pids {
+			m.log.warning(e.Unit, "Found left-over process %d (%s) in control group while starting unit. Ignoring.", pid, comm(pid))
+		}
+	}
+	m.submit(machine.CgroupChecked{Token: e.Token, Populated: len(pids) > 0})
+}
+
+// checkPID answers whether a process may become a unit's main process.
+func (m *Manager) checkPID(e machine.CheckPID) {
+	state := processState(e.PID)
+	m.submit(machine.PIDChecked{
+		Token: e.Token, Alive: state != 0 && state != 'Z' && state != 'X', Manager: e.PID == 1 || int(e.PID) == os.Getpid(),
+		InUnit: m.cg.contains(e.Unit, e.PID),
+	})
+}
+
+// removeDirectories removes exec directories on a worker.
+func (m *Manager) removeDirectories(e machine.RemoveDirectories) {
+	u := m.eng.Config(e.Unit)
+	if u == nil {
+		return
+	}
+	paths := execDirectories(u, e.Kinds, m.prefixes())
+	if e.Token != 0 {
+		m.open(e.Token, nil)
+	}
+	m.work.add(func() func() {
+		var errs []error
+		for _, p := range paths {
+			errs = append(errs, os.RemoveAll(p))
+		}
+		err := errors.Join(errs...)
+		return func() {
+			ev := machine.DirectoriesRemoved{Token: e.Token}
+			if err != nil {
+				ev.Message = err.Error()
+				m.log.warning(e.Unit, "%v", err)
+			}
+			if e.Token != 0 {
+				m.answer(e.Token, ev)
+			}
+		}
+	})
+}
+
+// execDirectories lists the directories of some kinds, as a unit's settings name them.
+func execDirectories(u *unit.Unit, kinds []string, prefixes [5]string) (paths []string) {
+	x := u.GetExec()
+	for _, kind := range kinds {
+		var list unit.Directory
+		prefix := ""
+		switch kind {
+		case "runtime":
+			list, prefix = x.RuntimeDirectory, prefixes[0]
+		case "state":
+			list, prefix = x.StateDirectory, prefixes[1]
+		case "cache":
+			list, prefix = x.CacheDirectory, prefixes[2]
+		case "logs":
+			list, prefix = x.LogsDirectory, prefixes[3]
+		case "configuration":
+			list, prefix = x.ConfigurationDirectory, prefixes[4]
+		default:
+			continue
+		}
+		for _, d := range list.Items {
+			paths = append(paths, prefix+"/"+d.Path)
+			if kind != "runtime" && kind != "configuration" {
+				paths = append(paths, prefix+"/private/"+d.Path)
+			}
+			for _, l := range d.Symlinks {
+				paths = append(paths, prefix+"/"+l)
+			}
+		}
+	}
+	return paths
+}
+
+// releaseRuntime gives back what a stopped unit held: its runtime directories by RuntimeDirectoryPreserve=.
+func (m *Manager) releaseRuntime(e machine.ReleaseRuntime) {
+	u := m.eng.Config(e.Unit)
+	if u == nil || u.Exec == nil {
+		return
+	}
+	switch u.GetExec().RuntimeDirectoryPreserve {
+	case "yes":
+		return
+	case "restart":
+		if e.Restarting {
+			return
+		}
+	}
+	if len(u.GetExec().RuntimeDirectory.Items) > 0 {
+		m.removeDirectories(machine.RemoveDirectories{Unit: e.Unit, Kinds: []string{"runtime"}})
+	}
+}
+
+func (m *Manager) freezeCgroup(e machine.FreezeCgroup) {
+	p, ok := m.cg.paths[e.Unit]
+	if !ok || m.cg.tree == nil {
+		m.log.warning(e.Unit, "There is no cgroup to freeze.")
+		return
+	}
+	var err error
+	if e.Thaw {
+		err = m.cg.tree.Thaw(p)
+	} else {
+		err = m.cg.tree.Freeze(p)
+	}
+	if err != nil {
+		m.log.err(e.Unit, "%v", err)
+	}
+}
+
+// attach moves a process that could not be cloned into its group.
+func (c *cgroups) attach(name string, pid int) {
+	if err := c.attachTo(name, "", pid); err != nil {
+		c.m.log.warning(name, "pid %d: %v", pid, err)
+	}
+}
+
+func (c *cgroups) attachTo(name, subgroup string, pid int) error {
+	p, ok := c.path(name)
+	if !ok || c.tree == nil {
+		return unix.ENOENT
+	}
+	if subgroup != "" {
+		p += "/" + subgroup
+		if _, err := c.tree.Realize(p, 0); err != nil {
+			return err
+		}
+	}
+	return c.tree.AttachPid(p, pid)
+}
+
+// startShutdownUnit queues an ordered shutdown; if even that can't be queued the objective is taken at once.
+func (m *Manager) startShutdownUnit(name string, a machine.Act) {
+	if m.stamps.ShutdownStart.IsZero() {
+		m.stamps.ShutdownStart = m.now()
+	}
+	m.submit(machine.Enqueue{Unit: name, Type: job.Start, Mode: job.ReplaceIrreversibly,
+		Cause: machine.Cause{Kind: machine.CauseAction, Unit: a.Unit, Directive: a.Action},
+		Reply: m.request(func(r machine.SendReply) {
+			if r.Err == nil {
+				return
+			}
+			m.log.err(a.Unit, "%s can't be started (%s): the action is taken without stopping units.", name, r.Err.Message)
+			m.setObjective(actions[a.Action+"-force"].objective)
+		})})
+}
+
+// reconnectBus is SIGUSR1: connect to the message bus again, or start it.
+func (m *Manager) reconnectBus() {
+	if u := m.eng.Unit("dbus.service"); u != nil && u.ActiveState().IsActiveOrReloading() {
+		m.bus.connectBroker()
+		return
+	}
+	m.startDBus()
+}
+
+// dump writes the whole state to the log (SIGUSR2).
+func (m *Manager) dump() {
+	for _, line := range splitLines(m.bus.api.DumpText(nil)) {
+		m.log.info("", "%s", line)
+	}
+}
+
+func (m *Manager) dumpJobs() {
+	for _, j := range m.eng.Jobs() {
+		m.log.info(j.Unit.Name(), "Job %d: %s, %s.", j.ID, j.Type, j.State)
+	}
+}
+
+func splitLines(s string) (lines []string) {
+	start := 0
+	for i := range len(s) {
+		if s[i] == '\n' {
+			lines = append(lines, s[start:i])
+			start = i + 1
+		}
+	}
+	return lines
+}
+
+// freeMemory gives back to the kernel what boot or reload have left behind.
+func (m *Manager) freeMemory() { m.work.add(func() func() { debug.FreeOSMemory(); return nil }) }
+
+// memoryText describes the heap (SIGRTMIN+18 with 0x301).
+func memoryText() string {
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	return fmt.Sprintf("Heap: %d bytes live in %d objects, %d bytes from the kernel, %d collections.", s.HeapAlloc, s.HeapObjects, s.Sys, s.NumGC)
+}
+
+// notifySupervisor tells whoever started us ($NOTIFY_SOCKET of the manager) how far we are.
+func (m *Manager) notifySupervisor(text ...string) {
+	socket := os.Getenv("NOTIFY_SOCKET")
+	if socket == "" {
+		return
+	}
+	s, err := notify.Open(socket)
+	if err == nil {
+		defer s.Close()
+		err = s.Send(text...)
+	}
+	if err != nil {
+		m.log.debug("", "%v", err)
+	}
+}
+
+// processState is the letter of /proc/PID/stat, 0 if there is no such process.
+func processState(pid int32) byte {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	for i := len(data) - 1; i > 0; i-- {
+		if data[i] == ')' && i+2 < len(data) {
+			return data[i+2]
+		}
+	}
+	return 0
+}
+
+// mountsDeepestFirst lists what is mounted, so that it can be taken off.
+func mountsDeepestFirst() []string {
+	mounts, err := kernel.OpenMountTable()
+	if err != nil {
+		return nil
+	}
+	defer mounts.Close()
+	table, err := mounts.Read()
+	if err != nil {
+		return nil
+	}
+	var list []string
+	for _, e := range table {
+		switch e.Point {
+		case "/", "/proc", "/sys", "/dev", "/run":
+		default:
+			list = append(list, e.Point)
+		}
+	}
+	sort.SliceStable(list, func(a, b int) bool { return len(list[a]) > len(list[b]) })
+	return list
+}

@@ -1,0 +1,131 @@
+package manager
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/kernel"
+)
+
+// Priorities of the sources: the lower number is handled first. The order is semantics: what a process said is read before its end, and what
+// the kernel says about its cgroup after that.
+const (
+	prioMounts  = -10
+	prioCgroup  = -9
+	prioNotify  = -8
+	prioChild   = -7
+	prioSignal  = -6
+	prioEmpty   = -5
+	prioExec    = -3
+	prioClock   = -1
+	prioBus     = 0
+	prioWorkers = 1
+)
+
+// idleBatchUSec bounds how long the run queue moves before the sources are asked again, so that a client is answered while thousands of jobs run.
+const idleBatchUSec = 3000
+
+// now reads the three clocks.
+func (m *Manager) now() machine.Instant {
+	return machine.Instant{Monotonic: clock(unix.CLOCK_MONOTONIC), Realtime: clock(unix.CLOCK_REALTIME), Boottime: clock(unix.CLOCK_BOOTTIME)}
+}
+
+// clock reads one clock in µs.
+func clock(id int32) uint64 {
+	var ts unix.Timespec
+	if unix.ClockGettime(id, &ts) != nil {
+		return 0
+	}
+	return uint64(ts.Sec)*1_000_000 + uint64(ts.Nsec)/1000
+}
+
+// run is the loop. It returns when an objective is set.
+func (m *Manager) run() {
+	for m.objective == objectiveRun {
+		m.turn()
+	}
+}
+
+// turn waits for sources, handles those that are ready in the order of their priority, then lets the run queue move.
+func (m *Manager) turn() {
+	ready, err := m.poll.Wait(m.timeoutUSec())
+	if err != nil {
+		m.log.err("", "epoll: %v", err)
+	}
+	kernel.Beat()
+	if m.childrenEnded {
+		m.reap()
+	}
+	for _, r := range ready {
+		if s := m.sources.byToken[r.Token]; s != nil {
+			s.ready(r.Events)
+		}
+	}
+	if now := clock(unix.CLOCK_MONOTONIC); now >= m.eng.Deadline() {
+		m.submit(machine.Tick{})
+	}
+	start := clock(unix.CLOCK_MONOTONIC)
+	for m.eng.Runnable() && m.objective == objectiveRun {
+		m.submit(machine.Idle{})
+		if clock(unix.CLOCK_MONOTONIC)-start > idleBatchUSec {
+			break
+		}
+	}
+	m.bus.flush()
+}
+
+// source is what a Poller token leads to.
+type source interface{ ready(events uint32) }
+
+// sourceFunc makes a source of a function.
+type sourceFunc func(events uint32)
+
+func (f sourceFunc) ready(events uint32) { f(events) }
+
+// sources joins the tokens of the Poller with what handles them.
+type sources struct {
+	poll    *kernel.Poller
+	next    uint64
+	byToken map[uint64]source
+	byFD    map[int]uint64
+}
+
+func newSources(poll *kernel.Poller) *sources {
+	return &sources{poll: poll, byToken: map[uint64]source{}, byFD: map[int]uint64{}}
+}
+
+// add watches fd. The descriptor stays the caller's.
+func (s *sources) add(fd int, events uint32, priority int, handle source) error {
+	s.next++
+	if err := s.poll.Add(fd, events, priority, s.next); err != nil {
+		return err
+	}
+	s.byToken[s.next] = handle
+	s.byFD[fd] = s.next
+	return nil
+}
+
+// remove stops watching fd; it must be called before the descriptor is closed.
+func (s *sources) remove(fd int) {
+	if token, ok := s.byFD[fd]; ok {
+		_ = s.poll.Remove(fd)
+		delete(s.byToken, token)
+		delete(s.byFD, fd)
+	}
+}
+
+// timeoutUSec is how long the loop may sleep: not at all while jobs can run, else to the earliest deadline; -1 for ever.
+func (m *Manager) timeoutUSec() int64 {
+	if m.eng.Runnable() || m.childrenEnded {
+		return 0
+	}
+	deadline := m.eng.Deadline()
+	if deadline == machine.Never {
+		return -1
+	}
+	now := clock(unix.CLOCK_MONOTONIC)
+	if deadline <= now {
+		return 0
+	}
+	return int64(deadline - now)
+}

@@ -1,0 +1,235 @@
+package manager
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/muster-init/muster/pkg/unit/value"
+)
+
+// Options is what the command line, the kernel command line and the environment say, in rising order of weight: kernel command line, environment,
+// own arguments (systemd(1)).
+type Options struct {
+	User             bool
+	Unit             string // what to start, "" default.target
+	LogLevel         int    // -1: as configured
+	LogTarget        string
+	LogColor         string
+	ShowStatus       string
+	CrashAction      string
+	ServiceWatchdogs bool
+	Deserialize      bool
+	StateFDs         [2]int // with Deserialize: the memory files of the state log
+	Crashed          bool   // this image took over from one that crashed
+	DumpCore         bool
+	DefaultStdout    string
+	DefaultStderr    string
+	MachineID        string
+	SetEnv           []string
+	Test             bool // print what would be started, and end
+	RootfsRW         bool
+	Generators       bool
+}
+
+// DefaultOptions is what holds when nobody says anything.
+func DefaultOptions() Options {
+	return Options{LogLevel: -1, ServiceWatchdogs: true, Generators: true, StateFDs: [2]int{-1, -1}}
+}
+
+// ErrHelp asks the caller to print the help, ErrVersion the version.
+var (
+	ErrHelp    = errors.New("help")
+	ErrVersion = errors.New("version")
+)
+
+// ParseArguments reads argv without the program's name. What looks like an init runlevel is taken as the kernel passes it on.
+func ParseArguments(o *Options, args []string) error {
+	for i := 0; i < len(args); i++ {
+		name, val, has := strings.Cut(args[i], "=")
+		need := func() (string, error) {
+			if has {
+				return val, nil
+			}
+			if i+1 >= len(args) {
+				return "", fmt.Errorf("option %s needs an argument", name)
+			}
+			i++
+			return args[i], nil
+		}
+		if err := o.argument(name, val, has, need); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *Options) argument(name, val string, has bool, need func() (string, error)) (err error) {
+	optional := func(def string) string {
+		if has {
+			return val
+		}
+		return def
+	}
+	switch name {
+	case "--help", "-h":
+		return ErrHelp
+	case "--version":
+		return ErrVersion
+	case "--system":
+		o.User = false
+	case "--user":
+		o.User = true
+	case "--test":
+		o.Test = true
+	case "--unit":
+		o.Unit, err = need()
+	case "--log-level":
+		var v string
+		if v, err = need(); err == nil {
+			err = o.setLogLevel(v)
+		}
+	case "--log-target":
+		o.LogTarget, err = need()
+	case "--log-color":
+		o.LogColor = optional("yes")
+	case "--show-status":
+		o.ShowStatus = optional("yes")
+	case "--crash-action":
+		o.CrashAction, err = need()
+	case "--service-watchdogs":
+		o.ServiceWatchdogs, err = value.ParseBool(optional("yes"))
+	case "--default-standard-output":
+		o.DefaultStdout, err = need()
+	case "--default-standard-error":
+		o.DefaultStderr, err = need()
+	case "--machine-id":
+		o.MachineID, err = need()
+	case "--deserialize":
+		var v string
+		if v, err = need(); err == nil {
+			err = o.setState(v)
+		}
+	case "--crashed":
+		o.Crashed = true
+	case "--switched-root", "--log-location", "--log-time", "--dump-core", "--crash-reboot", "--crash-shell", "--crash-chvt", "--crash-vt", "--confirm-spawn":
+		// Accepted as systemd does; what they ask for is a setting of system.conf that says by itself whether it has an effect.
+	default:
+		o.runlevel(name)
+	}
+	return err
+}
+
+// setState reads "A,B": the numbers of the two memory files.
+func (o *Options) setState(v string) error {
+	a, b, _ := strings.Cut(v, ",")
+	x, errA := strconv.Atoi(a)
+	y, errB := strconv.Atoi(b)
+	if errA != nil || errB != nil {
+		return fmt.Errorf("--deserialize=%s: two descriptor numbers are needed", v)
+	}
+	o.Deserialize, o.StateFDs = true, [2]int{x, y}
+	return nil
+}
+
+func (o *Options) setLogLevel(v string) error {
+	n, err := value.ParseLogLevel(v)
+	if err != nil {
+		return err
+	}
+	o.LogLevel = int(n)
+	return nil
+}
+
+// runlevels that the kernel hands over as arguments or that stand on its command line.
+var runlevels = map[string]string{
+	"emergency": "emergency.target", "-b": "emergency.target", "rescue": "rescue.target", "single": "rescue.target", "-s": "rescue.target",
+	"s": "rescue.target", "S": "rescue.target", "1": "rescue.target", "2": "multi-user.target", "3": "multi-user.target",
+	"4": "multi-user.target", "5": "graphical.target",
+}
+
+func (o *Options) runlevel(word string) {
+	if target, ok := runlevels[word]; ok {
+		o.Unit = target
+	}
+}
+
+// ApplyKernelCommandLine reads kernel-command-line(7): words are split and unquoted already. container: only what makes sense there counts.
+func (o *Options) ApplyKernelCommandLine(words []string, container bool) (problems []string) {
+	if container {
+		return nil
+	}
+	for _, w := range words {
+		key, val, has := strings.Cut(w, "=")
+		var err error
+		switch strings.ReplaceAll(key, "_", "-") {
+		case "systemd.unit", "rd.systemd.unit":
+			if strings.HasPrefix(key, "rd.") == inInitrd() && val != "" {
+				o.Unit = val
+			}
+		case "systemd.show-status":
+			o.ShowStatus = orYes(val, has)
+		case "systemd.log-level":
+			err = o.setLogLevel(val)
+		case "systemd.log-target":
+			o.LogTarget = val
+		case "systemd.log-color":
+			o.LogColor = orYes(val, has)
+		case "systemd.crash-action":
+			o.CrashAction = val
+		case "systemd.service-watchdogs":
+			o.ServiceWatchdogs, err = value.ParseBool(orYes(val, has))
+		case "systemd.default-standard-output":
+			o.DefaultStdout = val
+		case "systemd.default-standard-error":
+			o.DefaultStderr = val
+		case "systemd.setenv":
+			o.SetEnv = append(o.SetEnv, val)
+		case "systemd.machine-id":
+			o.MachineID = val
+		case "quiet":
+			if o.ShowStatus == "" {
+				o.ShowStatus = "auto"
+			}
+		case "debug":
+			o.LogLevel = 7
+		default:
+			if !has {
+				o.runlevel(w)
+			}
+		}
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("kernel command line: %s: %v", w, err))
+		}
+	}
+	return problems
+}
+
+func orYes(v string, has bool) string {
+	if has {
+		return v
+	}
+	return "yes"
+}
+
+// ApplyEnvironment reads $SYSTEMD_LOG_LEVEL and its like.
+func (o *Options) ApplyEnvironment() error {
+	if v := os.Getenv("SYSTEMD_LOG_TARGET"); v != "" {
+		o.LogTarget = v
+	}
+	if v := os.Getenv("SYSTEMD_LOG_COLOR"); v != "" {
+		o.LogColor = v
+	}
+	if v := os.Getenv("SYSTEMD_LOG_LEVEL"); v != "" {
+		return o.setLogLevel(v)
+	}
+	return nil
+}
+
+// inInitrd reports whether this is an initial RAM disk, by the file that marks one.
+func inInitrd() bool {
+	_, err := os.Lstat("/etc/initrd-release")
+	return err == nil
+}

@@ -1,0 +1,238 @@
+package manager
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/kernel"
+	"github.com/muster-init/muster/pkg/manager/statelog"
+)
+
+// Keys of the shell's own records in the state log; the engine's keys have no such prefix.
+const (
+	keyShell   = "shell/state"
+	keyHandles = "shell/handles"
+)
+
+// shellState is what the shell itself must find again after an execve: descriptors that were kept open and what clients have set.
+type shellState struct {
+	Kept           map[string]int `json:"kept"` // listening sockets by name
+	Environment    []string       `json:"environment,omitempty"`
+	LogLevel       *int           `json:"log_level,omitempty"` // set at run time
+	LogTarget      string         `json:"log_target,omitempty"`
+	ShowStatus     string         `json:"show_status,omitempty"`
+	ExitStatus     int            `json:"exit_status,omitempty"`
+	Booted         bool           `json:"booted,omitempty"`
+	Stamps         timestamps     `json:"stamps"`
+	Crashes        []uint64       `json:"crashes,omitempty"` // moments of crashes (monotonic µs), the newest last
+	GUID           string         `json:"guid"`
+	RebootArgument string         `json:"reboot_argument,omitempty"`
+}
+
+// openState opens the state log: the one that the last image left, or a new one.
+func (m *Manager) openState() (records map[string][]byte, err error) {
+	if m.opt.Deserialize {
+		m.stateFDs = m.opt.StateFDs
+		a, b := os.NewFile(uintptr(m.stateFDs[0]), "state-a"), os.NewFile(uintptr(m.stateFDs[1]), "state-b")
+		log, records, torn, err := statelog.Open(a, b)
+		if err == nil {
+			if torn > 0 {
+				m.log.warning("", "The last %d bytes of the state were torn and given up.", torn)
+			}
+			m.state = log
+			return records, nil
+		}
+		m.log.err("", "The state of the last image can't be read, its units are taken as stopped: %v", err)
+	}
+	var files [2]*os.File
+	for i := range files {
+		fd, err := kernel.NewMemfd(fmt.Sprintf("muster-state-%d", i), false)
+		if err != nil {
+			return nil, err
+		}
+		// Kept over an execve of any kind, also one that a signal handler does.
+		if err := kernel.SetCloexec(fd, false); err != nil {
+			return nil, err
+		}
+		m.stateFDs[i] = fd
+		files[i] = os.NewFile(uintptr(fd), "state")
+	}
+	m.state, err = statelog.Create(files[0], files[1])
+	return nil, err
+}
+
+// restoreShell takes over what the last image recorded about itself.
+func (m *Manager) restoreShell(records map[string][]byte) {
+	var s shellState
+	if data := records[keyShell]; data != nil {
+		if err := json.Unmarshal(data, &s); err != nil {
+			m.log.err("", "state: %v", err)
+		}
+	}
+	var h handleState
+	if data := records[keyHandles]; data != nil {
+		if err := json.Unmarshal(data, &h); err != nil {
+			m.log.err("", "state: fd table: %v", err)
+		}
+	}
+	m.fds.restore(h)
+	m.keptFDs, m.booted, m.stamps = s.Kept, s.Booted, s.Stamps
+	m.crashes, m.exitStatus, m.rebootArgument = s.Crashes, s.ExitStatus, s.RebootArgument
+	m.restoredEnvironment, m.restored = s.Environment, s
+	if s.GUID != "" {
+		m.guid = s.GUID
+	}
+	delete(records, keyShell)
+	delete(records, keyHandles)
+}
+
+// kept gives a listening socket of the last image, -1 if there is none.
+func (m *Manager) kept(name string) int {
+	if fd, ok := m.keptFDs[name]; ok {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
+			return fd
+		}
+	}
+	return -1
+}
+
+// saveShell records the shell's own state. Called whenever something in it changes; writing it is a few µs.
+func (m *Manager) saveShell() {
+	if m.state == nil {
+		return
+	}
+	s := shellState{
+		Kept: map[string]int{}, Environment: m.environment, ExitStatus: m.exitStatus, Booted: m.booted, Stamps: m.stamps, Crashes: m.crashes,
+		GUID: m.guid, RebootArgument: m.rebootArgument, LogLevel: m.log.override, LogTarget: m.log.targetOverride, ShowStatus: m.console.override,
+	}
+	if m.notifySocket != nil {
+		s.Kept["notify"] = m.notifySocket.FD()
+		_ = kernel.SetCloexec(m.notifySocket.FD(), false)
+	}
+	if m.bus != nil && m.bus.listen >= 0 {
+		s.Kept["private"] = m.bus.listen
+		_ = kernel.SetCloexec(m.bus.listen, false)
+	}
+	m.putRecord(keyShell, s)
+	m.putRecord(keyHandles, m.fds.state())
+	if err := m.state.Flush(); err != nil {
+		m.log.err("", "%v", err)
+	}
+}
+
+func (m *Manager) putRecord(key string, v any) {
+	data, err := json.Marshal(v)
+	if err == nil {
+		err = m.state.Put(key, data)
+	}
+	if err != nil {
+		m.log.err("", "state: %s: %v", key, err)
+	}
+}
+
+// reexecArguments are argv of the next image.
+func (m *Manager) reexecArguments(crashed bool) []string {
+	args := []string{os.Args[0]}
+	for _, a := range os.Args[1:] {
+		if len(a) < 13 || a[:13] != "--deserialize" {
+			if a != "--crashed" {
+				args = append(args, a)
+			}
+		}
+	}
+	args = append(args, "--deserialize="+strconv.Itoa(m.stateFDs[0])+","+strconv.Itoa(m.stateFDs[1]))
+	if crashed {
+		args = append(args, "--crashed")
+	}
+	return args
+}
+
+// reexecute replaces this image by the program on disk, with all state. It returns only if that failed.
+func (m *Manager) reexecute(crashed bool) {
+	m.log.info("", "Reexecuting.")
+	m.saveShell()
+	m.export()
+	m.bus.shutdown()
+	path := "/proc/self/exe"
+	if exe, err := os.Readlink(path); err == nil && unix.Access(exe, unix.X_OK) == nil {
+		path = exe // the program may have been upgraded: the link leads to the old, deleted one
+	} else if unix.Access(trimDeleted(exe), unix.X_OK) == nil {
+		path = trimDeleted(exe)
+	}
+	err := unix.Exec(path, m.reexecArguments(crashed), os.Environ())
+	m.log.err("", "%s can't be executed, the manager goes on as it is: %v", path, err)
+}
+
+// trimDeleted takes off what the kernel appends to the name of a removed file.
+func trimDeleted(exe string) string {
+	const mark = " (deleted)"
+	if len(exe) > len(mark) && exe[len(exe)-len(mark):] == mark {
+		return exe[:len(exe)-len(mark)]
+	}
+	return exe
+}
+
+const (
+	// heartbeatUSec is how often the loop must come by while it has something to do.
+	heartbeatUSec = 30_000_000
+	// crashWindowUSec and crashesMax bound the crashes after which the manager stops trying and only keeps the system alive.
+	crashWindowUSec = 60_000_000
+	crashesMax      = 5
+)
+
+// guardAgainstCrashes arms what re-executes this image if it crashes or hangs. The state is in memory files at any moment.
+func (m *Manager) guardAgainstCrashes() {
+	if m.opt.Crashed {
+		m.crashes = append(m.crashes, clock(unix.CLOCK_MONOTONIC))
+		m.log.emergency("", "The manager crashed and was re-executed with its state (crash %d).", len(m.crashes))
+		m.saveShell()
+	}
+	if err := kernel.InstallCrashHook("/proc/self/exe", m.reexecArguments(true), os.Environ()); err != nil {
+		m.log.warning("", "A crash of the manager would not be survived: %v", err)
+	}
+	if err := kernel.Heartbeat(heartbeatUSec); err != nil {
+		m.log.warning("", "A hang of the manager would not be noticed: %v", err)
+	}
+}
+
+// crashLoop reports whether the manager crashed so often within a minute that it should not manage any more.
+func (m *Manager) crashLoop() bool {
+	now := clock(unix.CLOCK_MONOTONIC)
+	recent := 0
+	for _, t := range m.crashes {
+		if now-t < crashWindowUSec {
+			recent++
+		}
+	}
+	return recent >= crashesMax
+}
+
+// restoreOrStart begins the loop's work: with the state of the last image, or with the job that boots the system.
+func (m *Manager) restoreOrStart() error {
+	defer m.guardAgainstCrashes()
+	if len(m.records) > 0 {
+		if err := m.eng.Restore(m.records); err != nil {
+			return err
+		}
+		m.records = nil
+		m.adopt()
+		return nil
+	}
+	m.startDefault()
+	return nil
+}
+
+// adopt lets the sources replay the present after a restore: processes that have ended, cgroups that are empty, names that changed hands.
+func (m *Manager) adopt() {
+	for _, effect := range m.eng.CatchUp(m.now()) {
+		m.perform(effect)
+	}
+	m.childrenEnded = true
+	m.cg.rescan()
+	_ = machine.Never
+}

@@ -1,0 +1,75 @@
+package manager
+
+import (
+	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/loader"
+)
+
+// reload runs the generators and lists the unit directories again on a worker; the loop goes on meanwhile. Then only the units whose definition
+// changed are read again. done (which may be nil) is called on the loop when everything has happened.
+func (m *Manager) reload(done func(err error)) {
+	if done != nil {
+		m.reloadWaiters = append(m.reloadWaiters, done)
+	}
+	if m.reloading {
+		m.reloadAgain = true // what changed since the running one began must not be missed
+		return
+	}
+	m.reloading = true
+	m.bus.api.Reloading(true)
+	m.log.info("", "Reloading.")
+	run := m.generatorRun()
+	old, path := m.src.Index(), m.src.Path()
+	queued := m.work.add(func() func() {
+		problems := run.all()
+		cfg, messages, err := loadManagerConfig(m.system)
+		now := loader.Scan(path)
+		changes := loader.Compare(old, now)
+		return func() {
+			for _, p := range append(problems, messages...) {
+				m.log.warning("", "%s", p)
+			}
+			if err == nil {
+				m.applyConfig(cfg)
+			}
+			m.reloaded(now, changes)
+		}
+	})
+	if !queued {
+		m.log.err("", "The reload was not begun: the workers are too busy.")
+		m.reloadDone()
+	}
+}
+
+// reloaded swaps the index and tells the engine which loaded units are concerned.
+func (m *Manager) reloaded(now *loader.Index, changes loader.Changes) {
+	m.src.Use(now)
+	var changed []string
+	if !changes.Empty() {
+		for _, u := range m.eng.Units() {
+			if changes.Affects(u.Config().Names) {
+				changed = append(changed, u.Name())
+			}
+		}
+	}
+	m.submit(machine.Reload{Changed: changed})
+	m.bus.api.UnitFilesChanged()
+	m.reloadDone()
+}
+
+func (m *Manager) reloadDone() {
+	m.reloading = false
+	m.stamps.ReloadedAt = m.now()
+	m.bus.api.Reloading(false)
+	waiters := m.reloadWaiters
+	m.reloadWaiters = nil
+	if m.reloadAgain {
+		m.reloadAgain = false
+		m.reloadWaiters = waiters
+		m.reload(nil)
+		return
+	}
+	for _, done := range waiters {
+		done(nil)
+	}
+}

@@ -1,0 +1,196 @@
+package manager
+
+import (
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/kernel"
+)
+
+// objective is what the manager is to do when the loop ends.
+type objective string
+
+// Objectives; "" goes on.
+const (
+	objectiveRun        objective = ""
+	objectiveExit       objective = "exit"
+	objectiveReexec     objective = "reexecute"
+	objectiveReboot     objective = "reboot"
+	objectivePoweroff   objective = "poweroff"
+	objectiveHalt       objective = "halt"
+	objectiveKexec      objective = "kexec"
+	objectiveSoftReboot objective = "soft-reboot"
+	objectiveSwitchRoot objective = "switch-root"
+)
+
+// setObjective ends the loop after the current turn. The first shutdown objective stands; a re-execution gives way to it.
+func (m *Manager) setObjective(o objective) {
+	if m.objective == objectiveRun || m.objective == objectiveReexec {
+		m.objective = o
+	}
+}
+
+// actions maps the values of FailureAction= and the like to a unit to start (ordered shutdown) or an objective to take at once.
+var actions = map[string]struct {
+	unit      string
+	objective objective
+	immediate bool // reboot(2) without any clean-up
+}{
+	"exit":                  {unit: "exit.target"},
+	"exit-force":            {objective: objectiveExit},
+	"reboot":                {unit: "reboot.target"},
+	"reboot-force":          {objective: objectiveReboot},
+	"reboot-immediate":      {objective: objectiveReboot, immediate: true},
+	"poweroff":              {unit: "poweroff.target"},
+	"poweroff-force":        {objective: objectivePoweroff},
+	"poweroff-immediate":    {objective: objectivePoweroff, immediate: true},
+	"halt":                  {unit: "halt.target"},
+	"halt-force":            {objective: objectiveHalt},
+	"halt-immediate":        {objective: objectiveHalt, immediate: true},
+	"kexec":                 {unit: "kexec.target"},
+	"kexec-force":           {objective: objectiveKexec},
+	"soft-reboot":           {unit: "soft-reboot.target"},
+	"soft-reboot-force":     {objective: objectiveSoftReboot},
+	"soft-reboot-immediate": {objective: objectiveSoftReboot, immediate: true},
+}
+
+// act carries out machine.Act.
+func (m *Manager) act(a machine.Act) {
+	action, ok := actions[a.Action]
+	if !ok {
+		return // none
+	}
+	who := a.Unit
+	if who == "" {
+		who = "The manager"
+	}
+	m.log.notice(a.Unit, "%s asks for %s: %s.", who, a.Action, a.Reason)
+	if a.ExitStatus >= 0 {
+		m.exitStatus = int(a.ExitStatus)
+	}
+	if a.RebootArgument != "" {
+		m.rebootArgument = a.RebootArgument
+	}
+	switch {
+	case action.unit != "":
+		m.startShutdownUnit(action.unit, a)
+	case action.immediate && m.system && !m.container:
+		unix.Sync()
+		m.rebootNow(action.objective)
+	default:
+		if action.objective == objectivePoweroff && m.container && a.Action != "poweroff-force" {
+			m.setObjective(objectiveExit)
+			return
+		}
+		m.setObjective(action.objective)
+	}
+}
+
+// finish does what the objective says after the loop has ended. For PID 1 it never returns; a user manager returns its exit status.
+func (m *Manager) finish() int {
+	if !m.system {
+		return m.exitStatus
+	}
+	m.console.status("", "%s", map[objective]string{
+		objectiveReboot: "Rebooting.", objectivePoweroff: "Powering off.", objectiveHalt: "Halting.", objectiveKexec: "Starting the new kernel.",
+		objectiveExit: "Exiting the container.", objectiveSoftReboot: "Restarting the userspace.",
+	}[m.objective])
+	m.killAll()
+	unix.Sync()
+	if m.objective == objectiveExit || m.container && m.objective != objectiveReboot && m.objective != objectiveKexec && os.Getpid() != 1 {
+		return m.exitStatus
+	}
+	if m.objective == objectiveExit {
+		os.Exit(m.exitStatus)
+	}
+	if !m.container {
+		m.unmountAll()
+	}
+	m.rebootNow(m.objective)
+	return m.exitStatus
+}
+
+const (
+	finalTermWait = 10 * time.Second
+	finalKillWait = 5 * time.Second
+)
+
+// killAll sends SIGTERM, then SIGKILL, to everything that is left after the units have stopped: the shutdown can't wait for what no unit owns.
+func (m *Manager) killAll() {
+	if os.Getpid() != 1 {
+		return
+	}
+	for _, step := range []struct {
+		sig  unix.Signal
+		wait time.Duration
+	}{{unix.SIGTERM, finalTermWait}, {unix.SIGKILL, finalKillWait}} {
+		if unix.Kill(-1, step.sig) == unix.ESRCH {
+			return
+		}
+		if step.sig == unix.SIGTERM {
+			_ = unix.Kill(-1, unix.SIGCONT)
+		}
+		deadline := time.Now().Add(step.wait)
+		for time.Now().Before(deadline) {
+			var status unix.WaitStatus
+			pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
+			if err == unix.ECHILD {
+				return
+			}
+			if pid == 0 {
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
+		m.log.warning("", "Some processes did not end %v after %v.", step.wait, step.sig)
+	}
+}
+
+// unmountAll takes off what is still mounted, deepest first, and makes the rest read-only. Several passes: a mount may only become free when
+// another is gone.
+func (m *Manager) unmountAll() {
+	for range 4 {
+		left := 0
+		for _, where := range mountsDeepestFirst() {
+			if unix.Unmount(where, unix.MNT_FORCE|unix.UMOUNT_NOFOLLOW) != nil {
+				if unix.Mount("", where, "", unix.MS_REMOUNT|unix.MS_RDONLY, "") != nil {
+					left++
+				}
+			}
+		}
+		if left == 0 {
+			break
+		}
+	}
+	_ = unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
+}
+
+// rebootNow asks the kernel. In a pid namespace this ends the namespace and tells the outside by the signal PID 1 dies of
+// (pid_namespaces(7)).
+func (m *Manager) rebootNow(o objective) {
+	cmd := map[objective]int{
+		objectiveReboot: unix.LINUX_REBOOT_CMD_RESTART, objectivePoweroff: unix.LINUX_REBOOT_CMD_POWER_OFF,
+		objectiveHalt: unix.LINUX_REBOOT_CMD_HALT, objectiveKexec: unix.LINUX_REBOOT_CMD_KEXEC,
+	}[o]
+	if m.rebootArgument != "" && o == objectiveReboot && !m.container {
+		if kernel.Reboot(m.rebootArgument) == nil {
+			return
+		}
+	}
+	err := unix.Reboot(cmd)
+	if m.container {
+		// Without CAP_SYS_BOOT the exit status is all that the container manager gets to see (systemd's container interface: 133 is a reboot).
+		if o == objectiveReboot {
+			os.Exit(133)
+		}
+		os.Exit(m.exitStatus)
+	}
+	if err != nil {
+		m.log.emergency("", "reboot(2) for %s: %v.", o, err)
+	}
+	for {
+		time.Sleep(time.Hour)
+	}
+}

@@ -1,0 +1,221 @@
+package manager
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/bus"
+	"github.com/muster-init/muster/pkg/busapi"
+	"github.com/muster-init/muster/pkg/engine/machine"
+)
+
+// broker is the manager's own connection to the message bus: it serves org.freedesktop.systemd1 there and watches the names that Type=dbus
+// services take. All calls are asynchronous; the bus going away is no more than an event.
+type broker struct {
+	m      *Manager
+	conn   *bus.Conn
+	client *busapi.Client
+	unique string
+	dirty  bool // output was queued outside of a call to flush
+}
+
+const (
+	brokerName        = "org.freedesktop.DBus"
+	brokerPath        = "/org/freedesktop/DBus"
+	brokerCallTimeout = 25_000_000 // µs
+)
+
+// connectBroker connects if the bus is there and the manager is not connected. Called when dbus.service or dbus.socket came up.
+func (b *busSource) connectBroker() {
+	if b.broker != nil {
+		return
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: b.m.dirs.bus}); err != nil && err != unix.EINPROGRESS {
+		_ = unix.Close(fd)
+		return
+	}
+	br := &broker{m: b.m, conn: bus.NewClientConn(fd, bus.Limits{}, clock(unix.CLOCK_MONOTONIC)+brokerCallTimeout)}
+	br.client = &busapi.Client{Conn: br.conn, Name: "bus"}
+	if err := b.m.sources.add(fd, unix.EPOLLIN|unix.EPOLLOUT, prioBus, sourceFunc(br.ready)); err != nil {
+		br.conn.Close()
+		return
+	}
+	b.broker = br
+	br.call("Hello", func(msg *bus.Message, err error) {
+		if err != nil {
+			br.lost(err)
+			return
+		}
+		d := msg.Decoder()
+		br.unique = d.String()
+		br.begin()
+	})
+}
+
+// begin asks for what the manager needs: its name, the signals about names that units watch.
+func (br *broker) begin() {
+	br.call("RequestName", func(_ *bus.Message, err error) {
+		if err != nil {
+			br.m.log.warning("", "org.freedesktop.systemd1 cannot be taken on the bus: %v", err)
+			return
+		}
+		br.m.bus.api.Connected(br.client)
+	}, "org.freedesktop.systemd1", uint32(4))
+	br.match("type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus/Local'")
+	for name := range br.m.bus.names {
+		br.watch(name)
+	}
+}
+
+func (br *broker) match(rule string) {
+	br.call("AddMatch", func(_ *bus.Message, err error) {
+		if err != nil {
+			br.m.log.warning("", "bus: AddMatch(%s): %v", rule, err)
+		}
+	}, rule)
+}
+
+func nameRule(name string) string {
+	return "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" + name + "'"
+}
+
+// watch asks for changes of a name's owner and for the owner that is there now.
+func (br *broker) watch(name string) {
+	br.match(nameRule(name))
+	br.call("GetNameOwner", func(msg *bus.Message, err error) {
+		if err == nil {
+			d := msg.Decoder()
+			br.owner(name, d.String())
+		}
+	}, name)
+}
+
+func (br *broker) unwatch(name string) {
+	br.call("RemoveMatch", func(*bus.Message, error) {}, nameRule(name))
+}
+
+// owner tells the engine about a name's owner, with its pid, which the broker must be asked for.
+func (br *broker) owner(name, unique string) {
+	if unique == "" {
+		br.m.submit(machine.NameOwnerChanged{Bus: name})
+		return
+	}
+	br.call("GetConnectionUnixProcessID", func(msg *bus.Message, err error) {
+		pid := uint32(0)
+		if err == nil {
+			d := msg.Decoder()
+			pid = d.Uint32()
+		}
+		br.m.submit(machine.NameOwnerChanged{Bus: name, New: unique, PID: int32(pid)})
+	}, unique)
+}
+
+// call queues a method call to the broker itself.
+func (br *broker) call(member string, done bus.ReplyFunc, args ...any) {
+	msg := bus.NewCall(brokerName, brokerPath, brokerName, member)
+	setArguments(msg, args)
+	if _, err := br.conn.Call(msg, clock(unix.CLOCK_MONOTONIC)+brokerCallTimeout, done); err != nil {
+		br.m.log.warning("", "bus: %s: %v", member, err)
+	}
+	br.flush()
+}
+
+func (br *broker) ready(events uint32) {
+	if events&unix.EPOLLOUT != 0 {
+		if err := br.conn.OnWritable(); err != nil {
+			br.lost(err)
+			return
+		}
+	}
+	if events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		msgs, err := br.conn.OnReadable()
+		for _, msg := range msgs {
+			br.message(msg)
+			msg.CloseFDs()
+		}
+		if err != nil {
+			br.lost(err)
+			return
+		}
+	}
+	br.flush()
+}
+
+func (br *broker) message(msg *bus.Message) {
+	if br.conn.Deliver(msg) {
+		return
+	}
+	if msg.Sender == brokerName && msg.Member == "NameOwnerChanged" {
+		d := msg.Decoder()
+		name, _, owner := d.String(), d.String(), d.String()
+		if d.Err() != nil {
+			return
+		}
+		if _, watched := br.m.bus.names[name]; watched {
+			br.owner(name, owner)
+		}
+		br.m.bus.api.PeerChanged(name, owner)
+		if owner == "" && name != "" && name[0] == ':' {
+			br.m.submit(machine.ClientGone{Client: name})
+		}
+		return
+	}
+	br.m.bus.api.Message(br.client, msg)
+}
+
+// flush sends what the socket takes and tells the poller whether there is more.
+func (br *broker) flush() {
+	if br.m.bus.broker != br {
+		return
+	}
+	if br.conn.WantsWrite() {
+		if err := br.conn.OnWritable(); err != nil {
+			br.lost(err)
+			return
+		}
+	}
+	events := uint32(unix.EPOLLIN)
+	if br.conn.WantsWrite() || !br.conn.Ready() {
+		events |= unix.EPOLLOUT
+	}
+	if !br.conn.Ready() && !br.conn.WantsWrite() {
+		events = unix.EPOLLIN
+	}
+	_ = br.m.poll.Modify(br.conn.FD(), events)
+}
+
+// lost forgets the connection; the next start of dbus makes a new one.
+func (br *broker) lost(err error) {
+	b := br.m.bus
+	if b.broker != br {
+		return
+	}
+	b.broker = nil
+	br.m.log.debug("", "bus: %v", err)
+	br.m.sources.remove(br.conn.FD())
+	b.api.Disconnected(br.client)
+	br.conn.Close()
+	for name := range b.names {
+		br.m.submit(machine.NameOwnerChanged{Bus: name})
+	}
+}
+
+// setArguments encodes the few types that calls to the broker have.
+func setArguments(msg *bus.Message, args []any) {
+	var e bus.Encoder
+	sig := ""
+	for _, a := range args {
+		switch v := a.(type) {
+		case string:
+			e.String(v)
+			sig += "s"
+		case uint32:
+			e.Uint32(v)
+			sig += "u"
+		}
+	}
+	msg.SetBody(sig, &e)
+}

@@ -1,0 +1,329 @@
+package manager
+
+import (
+	"errors"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/cgroup"
+	"github.com/muster-init/muster/pkg/depend"
+	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/unit"
+)
+
+// processesMax bounds how many pids of one unit are listed at a time.
+const processesMax = 1 << 17
+
+// cgroups joins units with their groups. Without a writable hierarchy it makes nothing, and units are tracked by their processes alone.
+type cgroups struct {
+	m     *Manager
+	tree  *cgroup.Tree // nil: no hierarchy at all
+	paths map[string]string
+	units map[string]string
+	inner map[string]*group
+}
+
+// group is what is known about a realized group.
+type group struct {
+	values  []cgroup.Value
+	mask    cgroup.Mask
+	migrate bool
+	oomKill uint64
+}
+
+// openCgroups finds the hierarchy, moves the manager into init.scope and watches for events.
+func (m *Manager) openCgroups() error {
+	m.cg = &cgroups{m: m, paths: map[string]string{}, units: map[string]string{}, inner: map[string]*group{}}
+	status := cgroup.Detect()
+	if status.Reason != "" {
+		m.log.notice("", "cgroups: %s", status.Reason)
+	}
+	if status.Mode == cgroup.ModeNone {
+		return nil
+	}
+	tree, err := cgroup.OpenStatus(status)
+	if err != nil {
+		return err
+	}
+	m.cg.tree = tree
+	m.facts.Controllers, m.facts.CgroupRoot = status.Controllers.Names(), tree.Dir("")
+	if !status.Writable {
+		return nil
+	}
+	if _, err := tree.Realize("init.scope", 0); err != nil {
+		return err
+	}
+	return tree.Migrate("", "init.scope")
+}
+
+// watch adds the one descriptor that reports all groups; it needs the poller.
+func (c *cgroups) watch() error {
+	if c.tree == nil || !c.tree.Status().Writable {
+		return nil
+	}
+	fd, err := c.tree.EventFD()
+	if err != nil {
+		return err
+	}
+	return c.m.sources.add(fd, unix.EPOLLIN, prioEmpty, sourceFunc(func(uint32) { c.events() }))
+}
+
+// events tells the engine what changed.
+func (c *cgroups) events() {
+	events, err := c.tree.Events()
+	if err != nil {
+		c.m.log.err("", "cgroup events: %v", err)
+	}
+	for _, ev := range events {
+		name, ok := c.units[ev.Path]
+		if !ok {
+			continue
+		}
+		c.event(name, ev)
+	}
+}
+
+func (c *cgroups) event(name string, ev cgroup.Event) {
+	if g := c.inner[name]; g != nil && ev.OOMKill > g.oomKill {
+		count := ev.OOMKill - g.oomKill
+		g.oomKill = ev.OOMKill
+		c.m.submit(machine.OOMKill{Unit: name, Count: count})
+	}
+	c.m.submit(machine.CgroupFrozen{Unit: name, Frozen: ev.Frozen})
+	if !ev.Populated {
+		// The exits of the last processes may still wait to be reaped: they come first.
+		c.m.reap()
+		c.m.submit(machine.CgroupEmpty{Unit: name})
+	}
+}
+
+// path is the group of a unit relative to the manager's root; ok is false for units without one.
+func (c *cgroups) path(name string) (string, bool) {
+	if p, ok := c.paths[name]; ok {
+		return p, true
+	}
+	u := c.m.eng.Unit(name)
+	if u == nil {
+		return "", false
+	}
+	return c.pathOf(u.Config())
+}
+
+func (c *cgroups) pathOf(u *unit.Unit) (string, bool) {
+	switch u.Type {
+	case unit.TypeService, unit.TypeScope, unit.TypeSlice, unit.TypeSocket, unit.TypeMount, unit.TypeSwap:
+	default:
+		return "", false
+	}
+	if u.Name == "init.scope" {
+		return "init.scope", true
+	}
+	p, err := cgroup.UnitPath(depend.Slice(u, c.m.dependEnv()), u.Name)
+	return p, err == nil
+}
+
+// procPath is the path as /proc/PID/cgroup shows it, "" without one.
+func (c *cgroups) procPath(name string) string {
+	p, ok := c.path(name)
+	if !ok || c.tree == nil {
+		return ""
+	}
+	return c.tree.Absolute(p)
+}
+
+// realize makes the group of a unit and writes its limits. Whatever fails is said in the log; a unit runs without its group if need be.
+func (c *cgroups) realize(name string) (ok bool) {
+	u := c.m.eng.Unit(name)
+	if u == nil || c.tree == nil || !c.tree.Status().Writable {
+		return false
+	}
+	p, ok := c.pathOf(u.Config())
+	if !ok {
+		return false
+	}
+	cfg := u.Config().GetCgroup()
+	r := resourcesOf(cfg, c.m.memoryTotal, c.m.pidsTotal, !c.m.booted)
+	mask := r.Needs() | controllersFor(u.Config(), cfg, c.tree.Status().Controllers)
+	values := r.Values()
+	g := c.inner[name]
+	if g != nil && g.mask == mask && c.paths[name] == p && sameValues(g.values, values) && !g.migrate && c.tree.Realized(p) {
+		return true
+	}
+	got, err := c.tree.Realize(p, mask)
+	if err != nil {
+		c.m.log.warning(name, "Failed to make the cgroup %s: %v", p, err)
+		return false
+	}
+	for _, e := range got.Errors {
+		c.m.log.debug(name, "%v", e)
+	}
+	if g == nil || got.Created {
+		g = &group{}
+		c.inner[name] = g
+		if err := c.tree.Watch(p); err != nil {
+			c.m.log.warning(name, "%v", err)
+		}
+		_ = c.tree.WatchMemory(p)
+		c.mark(u, cfg, p)
+	}
+	c.apply(name, p, values, got.Controllers)
+	g.mask, g.values, g.migrate = mask, values, got.Migrate
+	c.paths[name], c.units[p] = p, name
+	return true
+}
+
+func sameValues(a, b []cgroup.Value) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// apply writes limits. A missing controller is no fault of the unit: it is said at debug level, as is everything that a container withholds.
+func (c *cgroups) apply(name, p string, values []cgroup.Value, have cgroup.Mask) {
+	for _, err := range c.tree.Apply(p, values) {
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS) {
+			c.m.log.debug(name, "%v (controllers here: %s)", err, have)
+			continue
+		}
+		c.m.log.warning(name, "%v", err)
+	}
+}
+
+// mark sets what others read from the group's directory: the invocation, and to whom it is delegated.
+func (c *cgroups) mark(u interface{ Invocation() string }, cfg *unit.Cgroup, p string) {
+	if id := u.Invocation(); id != "" {
+		_ = c.tree.SetXattr(p, "user.invocation_id", id)
+	}
+	if cfg.Delegate {
+		_ = c.tree.SetXattr(p, "trusted.delegate", "1")
+		_ = c.tree.SetXattr(p, "user.delegate", "1")
+	}
+}
+
+func (c *cgroups) update(name string) {
+	if _, ok := c.inner[name]; ok {
+		c.realize(name)
+	}
+}
+
+// release removes the group of a stopped unit. Processes that are left keep it; the event that it is empty tries again.
+func (c *cgroups) release(name string) {
+	p, ok := c.paths[name]
+	if !ok || c.tree == nil {
+		return
+	}
+	if err := c.tree.Release(p); err != nil {
+		if errors.Is(err, cgroup.ErrBusy) {
+			return
+		}
+		c.m.log.debug(name, "%v", err)
+	}
+	c.tree.Unwatch(p)
+	delete(c.paths, name)
+	delete(c.units, p)
+	delete(c.inner, name)
+}
+
+// dirFD gives the group for CLONE_INTO_CGROUP; migrate: the child has to move itself.
+func (c *cgroups) dirFD(name string) (fd int, migrate bool) {
+	p, ok := c.paths[name]
+	if !ok || c.tree == nil {
+		return -1, false
+	}
+	fd, err := c.tree.DirFD(p)
+	if err != nil {
+		c.m.log.warning(name, "%v", err)
+		return -1, false
+	}
+	return fd, c.inner[name].migrate
+}
+
+// processes lists the pids in a unit's group and below; only those in subgroup if one is named.
+func (c *cgroups) processes(name, subgroup string) ([]int32, error) {
+	p, ok := c.path(name)
+	if !ok || c.tree == nil {
+		return nil, unix.ENOENT
+	}
+	if subgroup != "" {
+		p = path.Join(p, path.Clean("/"+subgroup))
+	}
+	var out []int32
+	err := c.tree.ProcsRecursive(p, processesMax, func(_ string, pids []int) {
+		for _, pid := range pids {
+			out = append(out, int32(pid))
+		}
+	})
+	return out, err
+}
+
+// kill ends every process of a unit at once.
+func (c *cgroups) kill(name string) error {
+	p, ok := c.paths[name]
+	if !ok || c.tree == nil {
+		return unix.ENOENT
+	}
+	if g := c.inner[name]; g != nil {
+		g.migrate = true
+	}
+	return c.tree.Kill(p)
+}
+
+// unitOfPID finds the unit whose group a process is in.
+func (c *cgroups) unitOfPID(pid int32) string {
+	if c.tree == nil {
+		return ""
+	}
+	abs, err := cgroup.PathOfPid(int(pid))
+	if err != nil {
+		return ""
+	}
+	rel, ok := c.tree.Relative(abs)
+	if !ok {
+		return ""
+	}
+	for p := rel; p != "" && p != "."; p = path.Dir(p) {
+		if name, ok := c.units[p]; ok {
+			return name
+		}
+	}
+	name, _, _ := cgroup.UnitOf(rel)
+	if c.m.eng.Unit(name) == nil {
+		return ""
+	}
+	return name
+}
+
+// contains reports whether a process is in the group of a unit or below.
+func (c *cgroups) contains(name string, pid int32) bool {
+	have, err := cgroup.PathOfPid(int(pid))
+	group := c.procPath(name)
+	return err == nil && group != "" && (have == group || strings.HasPrefix(have, group+"/"))
+}
+
+// rescan reports the present state of every group after a restore: what became empty meanwhile is an ordinary event.
+func (c *cgroups) rescan() {
+	if c.tree == nil {
+		return
+	}
+	for _, u := range c.m.eng.Units() {
+		p, ok := c.pathOf(u.Config())
+		if !ok || u.ActiveState().IsInactiveOrFailed() || u.Config().Type == unit.TypeSlice {
+			continue
+		}
+		state, err := c.tree.State(p)
+		if err != nil {
+			c.m.submit(machine.CgroupEmpty{Unit: u.Name()})
+			continue
+		}
+		c.realize(u.Name())
+		c.event(u.Name(), cgroup.Event{Path: p, State: state})
+	}
+}

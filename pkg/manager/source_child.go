@@ -1,0 +1,125 @@
+package manager
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/kernel"
+)
+
+// reapMax bounds how many children are reaped before the other sources get their turn; the rest is found in the next one.
+const reapMax = 256
+
+// signalSource is the pipe that the raw signal handlers write to. SIGCHLD is only a hint: who has ended is asked for.
+type signalSource struct {
+	m  *Manager
+	fd int
+}
+
+func (s *signalSource) ready(uint32) {
+	child := false
+	for {
+		info, ok := kernel.ReadSignal(s.fd)
+		if !ok {
+			break
+		}
+		if info.Signo == unix.SIGCHLD {
+			child = true
+			continue
+		}
+		s.m.onSignal(info)
+	}
+	if child {
+		s.m.reap()
+	}
+}
+
+// reap takes the exits of children. The rule that keeps the order of the world: a process is first only looked at; then everything of a higher
+// priority that it may have caused (notify datagrams, cgroup events) is read; only then is it reaped and its exit delivered. So READY=1 is
+// always handled before the exit of its sender, and /proc/PID of the sender could still be read when its message was.
+func (m *Manager) reap() {
+	m.childrenEnded = false
+	if _, ok, err := kernel.PeekExit(); !ok || err != nil {
+		return
+	}
+	m.readNotify()
+	var ended []kernel.Exit
+	for len(ended) < reapMax {
+		peek, ok, err := kernel.PeekExit()
+		if !ok || err != nil {
+			break
+		}
+		exit, ok, err := kernel.Reap(peek.Pid)
+		if err != nil || !ok {
+			break
+		}
+		ended = append(ended, exit)
+	}
+	m.readNotify() // from those that ended between the two looks
+	for _, exit := range ended {
+		m.childEnded(exit)
+	}
+	if len(ended) == reapMax {
+		m.childrenEnded = true
+	}
+}
+
+func (m *Manager) childEnded(exit kernel.Exit) {
+	pid := int32(exit.Pid)
+	m.spawner.ended(pid)
+	if m.eng.UnitByPID(pid) == nil {
+		m.helpers.reaped(exit)
+		return
+	}
+	m.submit(machine.ProcessExited{PID: pid, Exit: exitOf(exit)})
+}
+
+// exitOf translates si_code of waitid(2).
+func exitOf(e kernel.Exit) machine.Exit {
+	code := machine.CodeExited
+	switch e.Code {
+	case kernel.CLDKilled:
+		code = machine.CodeKilled
+	case kernel.CLDDumped:
+		code = machine.CodeDumped
+	}
+	return machine.Exit{Code: code, Status: int32(e.Status)}
+}
+
+// watchPID watches a process that isn't our child (a main process named by a PID file or MAINPID=) by its pidfd.
+func (m *Manager) watchPID(pid int32) {
+	if _, ok := m.watched[pid]; ok || parentOf(pid) == int32(unix.Getpid()) {
+		return
+	}
+	fd, err := kernel.PidFDOpen(int(pid))
+	if err != nil {
+		m.later(func() { m.foreignEnded(pid) })
+		return
+	}
+	m.watched[pid] = fd
+	err = m.sources.add(fd, unix.EPOLLIN, prioChild, sourceFunc(func(uint32) {
+		m.unwatchPID(pid)
+		if parentOf(pid) == int32(unix.Getpid()) {
+			return // it became our child meanwhile: the reaper reports it
+		}
+		m.foreignEnded(pid)
+	}))
+	if err != nil {
+		m.log.err("", "pid %d: %v", pid, err)
+	}
+}
+
+// foreignEnded reports the end of a process whose exit status only its parent gets to see.
+func (m *Manager) foreignEnded(pid int32) {
+	if m.eng.UnitByPID(pid) != nil {
+		m.submit(machine.ProcessExited{PID: pid, Exit: machine.Exit{Code: machine.CodeExited, Status: 0}})
+	}
+}
+
+func (m *Manager) unwatchPID(pid int32) {
+	if fd, ok := m.watched[pid]; ok {
+		m.sources.remove(fd)
+		_ = unix.Close(fd)
+		delete(m.watched, pid)
+	}
+}
