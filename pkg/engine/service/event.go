@@ -36,23 +36,27 @@ func (m *Machine) oomKilled(h machine.Host, e machine.OOMKill) {
 
 func (m *Machine) watchBusName(h machine.Host) {
 	name := h.Unit().GetService().BusName
-	if name != "" && !m.s.BusNameWatched {
-		m.s.BusNameWatched = true
+	if name == m.s.BusNameWatched {
+		return
+	}
+	m.unwatchBusName(h)
+	if name != "" {
+		m.s.BusNameWatched = name
 		h.Emit(machine.WatchName{Name: name})
 	}
 }
 
 func (m *Machine) unwatchBusName(h machine.Host) {
-	if m.s.BusNameWatched {
-		m.s.BusNameWatched, m.s.BusNameOwner = false, ""
-		h.Emit(machine.UnwatchName{Name: h.Unit().GetService().BusName})
+	if name := m.s.BusNameWatched; name != "" {
+		m.s.BusNameWatched, m.s.BusNameOwner = "", ""
+		h.Emit(machine.UnwatchName{Name: name})
 	}
 }
 
 // nameOwnerChanged: the bus name of the service has got or lost its owner. v255: service_bus_name_owner_change
 func (m *Machine) nameOwnerChanged(h machine.Host, e machine.NameOwnerChanged) {
 	svc := h.Unit().GetService()
-	if !m.s.BusNameWatched || e.Bus != svc.BusName {
+	if m.s.BusNameWatched == "" || e.Bus != m.s.BusNameWatched {
 		return
 	}
 	s := &m.s

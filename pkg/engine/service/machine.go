@@ -346,8 +346,8 @@ func (m *Machine) CatchUp(h machine.Host) {
 	if s.ControlPID != 0 {
 		h.Track(s.ControlPID)
 	}
-	if s.BusNameWatched {
-		h.Emit(machine.WatchName{Name: h.Unit().GetService().BusName})
+	if s.BusNameWatched != "" {
+		h.Emit(machine.WatchName{Name: s.BusNameWatched})
 	}
 	for _, fd := range s.Store {
 		if fd.Poll {

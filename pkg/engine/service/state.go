@@ -87,7 +87,7 @@ type State struct {
 	StatusVarlinkError string   `json:"varlinkErr,omitempty"`
 	Store              []Stored `json:"fds,omitempty"`
 
-	BusNameWatched bool   `json:"busWatched,omitempty"`
+	BusNameWatched string `json:"busWatched,omitempty"` // the name; a reload may change BusName=
 	BusNameOwner   string `json:"busOwner,omitempty"`
 
 	Pending *Pending `json:"pending,omitempty"`

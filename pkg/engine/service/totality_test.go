@@ -112,7 +112,10 @@ func place(t *testing.T, config string, sub SubState) *world {
 	if sub == Failed || sub == FailedBeforeAutoRestart {
 		s.Result = ResultExitCode
 	}
-	s.Processes, s.Realized, s.BusNameWatched = !f.down, !f.down, !f.down
+	s.Processes, s.Realized = !f.down, !f.down
+	if !f.down {
+		s.BusNameWatched = "org.x"
+	}
 	w.m.s = s
 	w.pid = 300
 	return w

@@ -247,7 +247,7 @@ func (w *walker) someWorld() {
 	w.limit = r.below(4) - 1
 	w.stopPending, w.noRestart, w.watchdogs = r.chance(15), r.chance(10), r.chance(90)
 	w.job = job.Type(r.pick("", "start", "stop", "restart"))
-	switch r.below(5) {
+	switch r.below(6) {
 	case 0:
 		w.m.ResetFailed(w)
 	case 1:
@@ -256,6 +256,11 @@ func (w *walker) someWorld() {
 		w.m.Clean(w, []string{"all"})
 	case 3:
 		w.deliver(machine.CgroupFrozen{Frozen: r.chance(50)})
+	case 5:
+		// The files have changed: another configuration under the same state.
+		store := w.cfg.GetService().FileDescriptorStoreMax
+		w.cfg = parseUnit(w.t, randomConfig(r))
+		w.cfg.Service.FileDescriptorStoreMax = store
 	case 4:
 		if len(w.m.s.Store) > 0 {
 			w.deliver(machine.HandleHangup{Handle: w.m.s.Store[0].Handle})
