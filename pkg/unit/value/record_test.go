@@ -250,85 +250,92 @@ func calendarExpressions(r *rand.Rand) []string {
 		"*-*-1..3/5|1..23/7:00|*:*:00..59/15.5|*:*:50..55.5/2|2026-*-1/10|0..23:00|*:0..59|1,2,3,4:00|1,2..5,3:00|1..3,2..4:0|*-1..12-1|5,3/2,3:00|3/2,3,3..5,3/4:00|Mon 2026-1-1..7 *:*:*|@1395716396.5|@1395716396 12:00|Mon @1395716396|@1893456000|Tue @1893456000|"+
 		"Mon-Fri|Mon-Fri,Sun|Mon-|Mon..|Mon..Fri..Sun|Mon.Fri|*-*-31|*-02-29|Mon *-02-29|Fri *-*-13|Mon *-*~7/1|*-*~31|*-02~29|*-*~1,3|*-*~1..3|*-*~1..5/2|*-*~1..6/2|*-*~28/3|2026..2030-*-1/15 0/6:30:15|*-*-* *:0/15:0|*-4,6,9,11~1 23:59:59|2:30|2:15,35,45|0:0|0:30|1:59:59|*:0,30|2..3:0/10|*-3,10-* 2:30|Sun *-3~7/1 2:30|Sun *-10~7/1 2:30|*:59:59.999999|*:*:0/0.25|12:0:1/1|2026-6-31|2100-2-29|*-*-*T10:00|2026-01-01T10:00|*:*/2|*/2:0|*-*/2-1|9999-1-1|*-*-01 00:00:00 Europe/Berlin|"+
 		"*-*-* 02:30 Europe/Berlin|*-*-* 00:30 America/Santiago|*-*-* 0:0:0 America/Santiago|*-*-* 2:15 Australia/Lord_Howe", "|")
-	number := func(max int) string { return strconv.Itoa(r.Intn(max + 1)) }
-	component := func(min, max int, seconds bool) string {
-		v := func() string {
-			s := strconv.Itoa(min + r.Intn(max-min+1))
-			if len(s) == 1 && r.Intn(2) == 0 {
-				s = "0" + s
-			}
-			if seconds && r.Intn(8) == 0 {
-				s += "." + number(999)
-			}
-			return s
-		}
-		from := v()
-		if r.Intn(6) > 0 && max > min+1 {
-			middle := max
-			max = min + (max-min)/2
-			from = v()
-			min, max = max, middle
-		}
-		switch r.Intn(6) {
-		case 0:
-			return from + ".." + v()
-		case 1:
-			return from + "/" + strconv.Itoa(1+r.Intn(max-min))
-		case 2:
-			return from + ".." + v() + "/" + strconv.Itoa(1+r.Intn(max-min))
-		}
-		return from
-	}
-	chain := func(min, max int, seconds bool) string {
-		if r.Intn(3) == 0 {
-			return "*"
-		}
-		parts := make([]string, 1+r.Intn(1+r.Intn(3)))
-		for i := range parts {
-			parts[i] = component(min, max, seconds)
-		}
-		return strings.Join(parts, ",")
-	}
-	days := []string{"Mon", "tue", "Wednesday", "THU", "Fri", "saturday", "Sun"}
 	for range 1400 {
-		var words []string
-		if r.Intn(4) == 0 {
-			parts := make([]string, 1+r.Intn(3))
-			for i := range parts {
-				parts[i] = days[r.Intn(7)]
-				if r.Intn(3) == 0 {
-					parts[i] += ".." + days[r.Intn(7)]
-				}
-			}
-			words = append(words, strings.Join(parts, ","))
-		}
-		if r.Intn(2) == 0 {
-			sep := "-"
-			if r.Intn(4) == 0 {
-				sep = "~"
-			}
-			year := "*"
-			if r.Intn(5) == 0 {
-				year = chain(2024, 2032, false)
-			}
-			words = append(words, year+"-"+chain(1, 12, false)+sep+chain(1, 29+r.Intn(3), false))
-		}
-		if r.Intn(4) > 0 || len(words) == 0 {
-			s := chain(0, 23, false) + ":" + chain(0, 59, false)
-			if r.Intn(2) == 0 {
-				s += ":" + chain(0, 59, true)
-			}
-			words = append(words, s)
-		}
-		switch r.Intn(12) {
-		case 0:
-			words = append(words, "UTC")
-		case 1:
-			words = append(words, recordZones[1+r.Intn(len(recordZones)-1)])
-		}
-		list = append(list, strings.Join(words, " "))
+		list = append(list, calendarExpression(r))
 	}
 	return list
+}
+
+func calendarComponent(r *rand.Rand, min, max int, seconds bool) string {
+	v := func() string {
+		s := strconv.Itoa(min + r.Intn(max-min+1))
+		if len(s) == 1 && r.Intn(2) == 0 {
+			s = "0" + s
+		}
+		if seconds && r.Intn(8) == 0 {
+			s += "." + strconv.Itoa(r.Intn(1000))
+		}
+		return s
+	}
+	from := v()
+	if r.Intn(6) > 0 && max > min+1 {
+		middle := max
+		max = min + (max-min)/2
+		from = v()
+		min, max = max, middle
+	}
+	switch r.Intn(6) {
+	case 0:
+		return from + ".." + v()
+	case 1:
+		return from + "/" + strconv.Itoa(1+r.Intn(max-min))
+	case 2:
+		return from + ".." + v() + "/" + strconv.Itoa(1+r.Intn(max-min))
+	}
+	return from
+}
+
+func calendarChain(r *rand.Rand, min, max int, seconds bool) string {
+	if r.Intn(3) == 0 {
+		return "*"
+	}
+	parts := make([]string, 1+r.Intn(1+r.Intn(3)))
+	for i := range parts {
+		parts[i] = calendarComponent(r, min, max, seconds)
+	}
+	return strings.Join(parts, ",")
+}
+
+// calendarExpression is a random event, usually a valid one.
+func calendarExpression(r *rand.Rand) string {
+	chain := func(min, max int, seconds bool) string { return calendarChain(r, min, max, seconds) }
+	days := []string{"Mon", "tue", "Wednesday", "THU", "Fri", "saturday", "Sun"}
+	var words []string
+	if r.Intn(4) == 0 {
+		parts := make([]string, 1+r.Intn(3))
+		for i := range parts {
+			parts[i] = days[r.Intn(7)]
+			if r.Intn(3) == 0 {
+				parts[i] += ".." + days[r.Intn(7)]
+			}
+		}
+		words = append(words, strings.Join(parts, ","))
+	}
+	if r.Intn(2) == 0 {
+		sep := "-"
+		if r.Intn(4) == 0 {
+			sep = "~"
+		}
+		year := "*"
+		if r.Intn(5) == 0 {
+			year = chain(2024, 2032, false)
+		}
+		words = append(words, year+"-"+chain(1, 12, false)+sep+chain(1, 29+r.Intn(3), false))
+	}
+	if r.Intn(4) > 0 || len(words) == 0 {
+		s := chain(0, 23, false) + ":" + chain(0, 59, false)
+		if r.Intn(2) == 0 {
+			s += ":" + chain(0, 59, true)
+		}
+		words = append(words, s)
+	}
+	switch r.Intn(12) {
+	case 0:
+		words = append(words, "UTC")
+	case 1:
+		words = append(words, recordZones[1+r.Intn(len(recordZones)-1)])
+	}
+	return strings.Join(words, " ")
 }
 
 // recording is the lines of all recordings of that name, split at tabs.
