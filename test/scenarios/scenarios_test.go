@@ -102,31 +102,67 @@ func (h *harness) runAll(t *testing.T, names []string) {
 func (h *harness) runOne(t *testing.T, name string) {
 	ctx, cancel := context.WithTimeout(t.Context(), oneTimeout)
 	defer cancel()
-	b, argv := h.shared, []string{"/bin/bash", "/scenarios/run-one", name}
-	if _, err := os.Stat(filepath.Join(h.dir, name, "boot")); err == nil {
-		b, argv = h.boot(ctx, t), append(argv, "own")
-		defer stop(t, b)
-	} else if b == nil {
-		b = h.boot(ctx, t)
-		h.shared = b
+	own, err := readOwnBoot(filepath.Join(h.dir, name))
+	if err != nil {
+		t.Fatal(err)
 	}
-	result, err := b.Exec(ctx, argv...)
+	if own != nil {
+		h.runOwn(ctx, t, name, own)
+		return
+	}
+	if h.shared == nil {
+		h.shared = h.boot(ctx, t, nil, &ownBoot{state: "running"})
+	}
+	b := h.shared
+	result, err := b.Exec(ctx, "/bin/bash", "/scenarios/run-one", name)
 	if err == nil && result.Code == 0 {
 		return
 	}
-	var console string
-	if ended(b) {
-		console = "\nPID 1 is gone; console:\n" + lastLines(b.Console(), 40)
-	}
-	t.Errorf("%s on %s: exit status %d, %v\n%s%s%s", name, h.program.Name, result.Code, err, lastLines(result.Stdout, 60), lastLines(result.Stderr, 60), console)
-	if b == h.shared && (err != nil || result.Code != 1 || ended(b)) {
+	h.report(t, name, b, result, err)
+	if err != nil || result.Code != 1 || ended(b) {
 		h.stopShared(t)
 	}
 }
 
+// runOwn boots for this scenario only and looks at how PID 1 ends.
+func (h *harness) runOwn(ctx context.Context, t *testing.T, name string, own *ownBoot) {
+	files, err := unitFiles(filepath.Join(h.dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := h.boot(ctx, t, files, own)
+	defer stop(t, b)
+	result, err := b.Exec(ctx, "/bin/bash", "/scenarios/run-one", name, "own")
+	// A script that ends the system may be killed before it is done.
+	cut := own.end != "" && err == nil && result.Code > 128
+	if err != nil || (result.Code != 0 && !cut) {
+		h.report(t, name, b, result, err)
+		return
+	}
+	if own.end != "" {
+		status, err := b.Wait(ctx)
+		if err != nil || status.String() != own.end {
+			t.Errorf("%s on %s: want PID 1 %s, got %v, %v\n%s", name, h.program.Name, own.end, status, err, lastLines(b.Console(), 40))
+		}
+		time.Sleep(50 * time.Millisecond) // the console is read by its own goroutine
+	}
+	if want := own.consoleMisses(b.Console()); want != "" {
+		t.Errorf("%s on %s: the console has no %q in its place:\n%s", name, h.program.Name, want, lastLines(b.Console(), 60))
+	}
+}
+
+func (h *harness) report(t *testing.T, name string, b *box.Box, result box.Result, err error) {
+	t.Helper()
+	var console string
+	if ended(b) {
+		console = "\nPID 1 is gone; console:\n" + lastLines(b.Console(), 40)
+	}
+	t.Errorf("%s on %s: exit status %d, %v\n%s%s%s", name, h.program.Name, result.Code, err, lastLines(result.Stdout, 20), lastLines(result.Stderr, 20), console)
+}
+
 // boot starts the init with a default.target that only reaches basic.target
 // and the bus: the scenarios bring their own units.
-func (h *harness) boot(ctx context.Context, t *testing.T) *box.Box {
+func (h *harness) boot(ctx context.Context, t *testing.T, units map[string]box.File, own *ownBoot) *box.Box {
 	t.Helper()
 	files := box.Identity()
 	files["/etc/systemd/system/default.target"] = box.File{Link: "scenarios.target"}
@@ -137,8 +173,11 @@ Wants=dbus.service
 After=basic.target dbus.service
 AllowIsolate=yes
 `}
+	for path, file := range units {
+		files[path] = file
+	}
 	b, err := box.Start(box.Options{
-		Root: h.root, Init: h.program.Path, Args: h.program.Args, Files: files,
+		Root: h.root, Init: h.program.Path, Args: append(append([]string{}, h.program.Args...), own.args...), Files: files,
 		Binds: append([]box.Bind{
 			{Source: h.dir, Target: "/scenarios"},
 			{Source: filepath.Join(h.tools, "payload"), Target: "/usr/local/bin/payload"},
@@ -148,11 +187,11 @@ AllowIsolate=yes
 	if err != nil {
 		t.Fatal(err)
 	}
-	if state, err := b.WaitRunning(ctx, h.program.Ctl); err != nil || state != "running" {
+	if state, err := b.WaitRunning(ctx, h.program.Ctl); err != nil || state != own.state {
 		failed, _ := b.Exec(ctx, h.program.Ctl, "list-units", "--failed", "--plain", "--no-legend")
 		console := lastLines(b.Console(), 60)
 		stop(t, b)
-		t.Fatalf("%s didn't boot: state %q, %v\n%s\n%s", h.program.Name, state, err, failed.Stdout, console)
+		t.Fatalf("%s didn't boot: want state %s, got %q, %v\n%s\n%s", h.program.Name, own.state, state, err, failed.Stdout, console)
 	}
 	return b
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,10 +18,11 @@ func (b *Box) DialTCP(ctx context.Context, port int) (net.Conn, error) {
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		// The thread is in another network namespace from here on, so it is
-		// not unlocked: it ends with this goroutine.
-		runtime.LockOSThread()
-		conn, err := b.dialOnThread(port)
+		var conn net.Conn
+		err := b.inside([]string{"net"}, func() (err error) {
+			conn, err = dialLoopback(port)
+			return err
+		})
 		answers <- answer{conn, err}
 	}()
 	select {
@@ -37,15 +36,8 @@ func (b *Box) DialTCP(ctx context.Context, port int) (net.Conn, error) {
 	}
 }
 
-func (b *Box) dialOnThread(port int) (net.Conn, error) {
-	namespace, err := os.Open("/proc/" + strconv.Itoa(b.pid) + "/ns/net")
-	if err != nil {
-		return nil, err
-	}
-	defer namespace.Close()
-	if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
-		return nil, err
-	}
+// dialLoopback connects in the network namespace of the calling thread.
+func dialLoopback(port int) (net.Conn, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, err

@@ -60,15 +60,18 @@ func (b *Box) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer
 		attr = &syscall.SysProcAttr{}
 	}
 	attr.UseCgroupFD, attr.CgroupFD = true, int(fd.Fd())
-	cmd := exec.Command("nsenter", append([]string{
-		"--target", strconv.Itoa(b.pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "--",
-	}, argv...)...)
-	cmd.Env = insideEnv
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
-	cmd.SysProcAttr = attr
-	// A child left in the background may hold the pipes.
-	cmd.WaitDelay = 500 * time.Millisecond
-	if err := cmd.Start(); err != nil {
+	cmd := &exec.Cmd{
+		Args: argv, Env: insideEnv, Dir: "/", Stdin: stdin, Stdout: stdout, Stderr: stderr, SysProcAttr: attr,
+		// A child left in the background may hold the pipes.
+		WaitDelay: 500 * time.Millisecond,
+	}
+	err = b.inside(allNamespaces, func() error {
+		if cmd.Path, err = lookPath(argv[0]); err != nil {
+			return err
+		}
+		return cmd.Start()
+	})
+	if err != nil {
 		return 0, fmt.Errorf("container: exec: %w", err)
 	}
 	ended := make(chan struct{})

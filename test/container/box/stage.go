@@ -30,12 +30,15 @@ const (
 )
 
 func init() {
+	// The main thread is kept for the main goroutine, for two reasons. In a
+	// stage one thread does it all: namespaces and capabilities are per thread,
+	// and execve takes those of the calling thread. In other programs the main
+	// thread must never be the one that enters a box (see enter.go): it can't
+	// end with its goroutine, and /proc/self would show the box.
+	runtime.LockOSThread()
 	if len(os.Args) == 0 || os.Args[0] != stageName {
 		return
 	}
-	// One thread does it all: namespaces and capabilities are per thread, and
-	// execve takes those of the calling thread.
-	runtime.LockOSThread()
 	unix.CloseOnExec(stageConfigFD)
 	unix.CloseOnExec(stageFailureFD)
 	err := runStage()

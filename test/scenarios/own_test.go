@@ -1,0 +1,91 @@
+package scenarios
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/muster-init/muster/test/container/box"
+)
+
+// ownBoot is the file `boot` of a scenario that gets a boot of its own, with
+// its units in place from the start. Lines:
+//
+//	arg=TEXT        a further argument of PID 1
+//	state=WORD      the system state to reach, "running" when not given
+//	end=TEXT        after the script PID 1 must end like this: powered off,
+//	                rebooted, exited with N
+//	console=TEXT    the console must show this, in the order of the lines
+type ownBoot struct {
+	args    []string
+	state   string
+	end     string
+	console []string
+}
+
+// readOwnBoot returns nil for a scenario that shares a boot.
+func readOwnBoot(dir string) (*ownBoot, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "boot"))
+	if os.IsNotExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	own := &ownBoot{state: "running"}
+	for _, line := range strings.Split(string(text), "\n") {
+		key, value, _ := strings.Cut(line, "=")
+		switch key {
+		case "":
+		case "arg":
+			own.args = append(own.args, value)
+		case "state":
+			own.state = value
+		case "end":
+			own.end = value
+		case "console":
+			own.console = append(own.console, value)
+		default:
+			return nil, fmt.Errorf("%s/boot: unknown key %q", dir, key)
+		}
+	}
+	return own, nil
+}
+
+// consoleMisses returns the first wanted text that isn't there in order.
+func (own *ownBoot) consoleMisses(console string) string {
+	for _, want := range own.console {
+		_, rest, ok := strings.Cut(console, want)
+		if !ok {
+			return want
+		}
+		console = rest
+	}
+	return ""
+}
+
+// unitFiles are the scenario's units as files of the container.
+func unitFiles(dir string) (map[string]box.File, error) {
+	files := map[string]box.File{}
+	top := filepath.Join(dir, "units")
+	err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			if os.IsNotExist(err) {
+				return nil
+			}
+			return err
+		}
+		inside := filepath.Join("/etc/systemd/system", strings.TrimPrefix(path, top))
+		if entry.Type()&fs.ModeSymlink != 0 {
+			target, err := os.Readlink(path)
+			files[inside] = box.File{Link: target}
+			return err
+		}
+		content, err := os.ReadFile(path)
+		files[inside] = box.File{Content: string(content)}
+		return err
+	})
+	return files, err
+}
