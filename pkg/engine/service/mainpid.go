@@ -2,6 +2,7 @@ package service
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/muster-init/muster/pkg/engine/control"
 	"github.com/muster-init/muster/pkg/engine/machine"
@@ -103,7 +104,8 @@ func (m *Machine) pidFileRead(h machine.Host, p *Pending, e machine.PIDFileRead)
 	svc := h.Unit().GetService()
 	found := e.PID > 0 && e.PID != m.s.ControlPID
 	if !found && e.Message != "" && p.Then != thenSucceeded && !p.Watch && (p.Then != thenStarted || len(svc.ExecStartPost) == 0) {
-		h.Log(control.LogNotice, "", "Can't use PID file '"+svc.PIDFile+"' (yet?) after "+string(m.s.Sub)+": "+e.Message)
+		why := strings.TrimPrefix(e.Message, "can't open PID file "+svc.PIDFile+" (yet?): ")
+		h.Log(control.LogNotice, "", "Can't open PID file '"+svc.PIDFile+"' (yet?) after "+string(m.s.Sub)+": "+why)
 	}
 	switch p.Then {
 	case thenSucceeded:
