@@ -141,12 +141,13 @@ func Heartbeat(intervalUSec uint64) error {
 
 var heartbeatTimer *int32
 
-// Beat says that the loop is alive and busy: call it when a turn begins and
-// inside long work. It costs an atomic add.
+// Beat says that the loop is alive and busy: call it inside long work,
+// [Poller.Wait] does it when a turn begins. It costs an atomic add.
 func Beat() {
 	atomic.StoreUint64(&rawsig.Idle, 0)
 	atomic.AddUint64(&rawsig.Beat, 1)
 }
 
-// BeatIdle says that the loop is about to wait for events, for however long.
+// BeatIdle says that the loop is about to wait for events, for however long;
+// [Poller.Wait] does it.
 func BeatIdle() { atomic.StoreUint64(&rawsig.Idle, 1) }

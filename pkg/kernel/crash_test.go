@@ -112,6 +112,7 @@ var ways = map[string]func(){
 	"Reexec":                Reexec,
 	"hang with heartbeat":   func() { hang(false) },
 	"idle with heartbeat":   func() { idle() },
+	"idle poller":           func() { idlePoller() },
 	"hang after heartbeats": func() { hang(true) },
 }
 
@@ -146,6 +147,24 @@ func hang(beats bool) {
 	}
 }
 
+// idlePoller waits for nothing in a Poller, which beats by itself.
+func idlePoller() {
+	p, err := NewPoller()
+	if err == nil {
+		err = Heartbeat(10_000)
+	}
+	// A tick of the timer ends a wait early, so count the time.
+	for end := monotonicNSec() + 400e6; err == nil && monotonicNSec() < end; {
+		_, err = p.Wait(200_000)
+	}
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(93)
+	}
+	fmt.Printf("\nidle pid=%d\n", os.Getpid())
+	os.Exit(0)
+}
+
 // idle survives 40 intervals, and SIGALRM from somebody else.
 func idle() {
 	if err := Heartbeat(10_000); err != nil {
@@ -173,7 +192,7 @@ func TestCrashHook(t *testing.T) {
 				l.OpenTo(209, "/dev/null", unix.O_WRONLY, 0, 2)
 				execHelper(l, "crash", way)
 			})
-			if way == "idle with heartbeat" {
+			if strings.HasPrefix(way, "idle") {
 				if !strings.Contains(out, "idle pid=1\n") {
 					t.Errorf("%v %+v\n%s", ws, res, out)
 				}

@@ -101,14 +101,18 @@ func (p *Poller) Len() int { return p.count }
 // Wait waits up to timeoutUSec µs (rounded up to ms; -1: for ever; 0: not at
 // all) and returns everything that is ready, lowest priority number first and
 // by token within it. The slice is valid until the next Wait. Signals that
-// interrupt a wait with a timeout make it return empty.
+// interrupt a wait with a timeout make it return empty. Coming here is what a
+// live loop does, so Wait beats for the [Heartbeat], idle while it waits: a
+// process with a heartbeat has one Poller, the loop's.
 func (p *Poller) Wait(timeoutUSec int64) ([]Ready, error) {
 	msec := -1
 	if timeoutUSec >= 0 {
 		msec = int(min((timeoutUSec+999)/1000, 1<<30))
 	}
 	for {
+		BeatIdle()
 		n, err := unix.EpollWait(p.epfd, p.buf, msec)
+		Beat()
 		if err == unix.EINTR {
 			if msec < 0 {
 				continue

@@ -75,7 +75,7 @@ func TestWaitKinds(t *testing.T) {
 }
 
 func TestReapRunningChild(t *testing.T) {
-	c := spawnSh(t, "sleep 100")
+	c := spawnSh(t, "exec sleep 100")
 	if _, ok, err := PeekExit(); ok || err != nil {
 		t.Errorf("%v %v", ok, err)
 	}
