@@ -532,8 +532,8 @@ func syscallFilterName(s string) error {
 }
 
 var (
-	kSyscallFilter = filterKind("list of system calls, ~ in front denies", syscallFilterName)
-	kSyscallLog    = filterKind("list of system calls, ~ in front excepts", syscallFilterName)
+	kSyscallFilter = callFilterKind("list of system calls, ~ in front denies")
+	kSyscallLog    = callFilterKind("list of system calls, ~ in front excepts")
 	kFileSystems   = filterKind("list of file systems, ~ in front denies", func(s string) error {
 		if s == "" || !onlyChars(s, "abcdefghijklmnopqrstuvwxyz0123456789_-@.") {
 			return errText("file system ", quoted(s), " is not valid")
@@ -547,6 +547,74 @@ var (
 		return nil
 	})
 )
+
+// callFilterKind is a filter list with groups. Taking a call out of a group, or
+// a group out of a group, can't be done by name here: it stays in the list
+// with ~ in front, for whoever knows the members.
+func callFilterKind(what string) *kind[FilterList] {
+	k := filterKind(what, syscallFilterName)
+	k.parse = func(c *Context, cur *FilterList, text string) error {
+		if text == "" {
+			*cur = FilterList{}
+			return nil
+		}
+		rest, invert := strings.CutPrefix(text, "~")
+		if !cur.Set {
+			*cur = FilterList{Set: true, Allow: !invert}
+		}
+		names, err := words(c, rest, value.WordUnquote, func(s string) (string, error) { return s, syscallFilterName(s) })
+		for _, n := range names {
+			cur.Names = dropName(dropName(cur.Names, n), "~"+n)
+			switch {
+			case cur.Allow != invert:
+				cur.Names = addName(cur.Names, n)
+			case hasGroup(cur.Names):
+				cur.Names = addName(cur.Names, "~"+n)
+			}
+		}
+		return partial(err)
+	}
+	k.format = func(v *FilterList) []string {
+		if !v.Set {
+			return nil
+		}
+		return callFilterText(v)
+	}
+	return k
+}
+
+func hasGroup(names []string) bool {
+	for _, n := range names {
+		if strings.HasPrefix(n, "@") {
+			return true
+		}
+	}
+	return false
+}
+
+// callFilterText writes one assignment for each run of names that are added,
+// or taken away.
+func callFilterText(v *FilterList) []string {
+	var lines []string
+	var run []string
+	added := true
+	flush := func() {
+		if len(run) > 0 || len(lines) == 0 && added {
+			lines = append(lines, filterText(v.Allow == added, run))
+		}
+		run = nil
+	}
+	for _, n := range v.Names {
+		name, removed := strings.CutPrefix(n, "~")
+		if removed == added {
+			flush()
+			added = !removed
+		}
+		run = append(run, name)
+	}
+	flush()
+	return lines
+}
 
 // interfaceValid is the kernel's rule for names of network interfaces, with
 // room for alternative names.
