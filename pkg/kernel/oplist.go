@@ -32,6 +32,12 @@ var ErrOpList = errors.New("op list")
 // Every op has an exit status: when its call fails, the child ends with that
 // status (200 and up by convention, see systemd.exec(5)) and [Child.Result]
 // tells which op failed with which errno. Status 0 means that failing is fine.
+//
+// The child of [Spawn] shares our memory until its execve. So no op may set
+// what the kernel keeps with the memory: /proc/self/oom_score_adj (it goes to
+// every process that shares it, which would be us and whoever else is just
+// being spawned), /proc/self/coredump_filter, mlockall(2), PR_SET_MDWE,
+// PR_SET_THP_DISABLE. An executor does these, once it has memory of its own.
 type OpList struct {
 	ops    []opRecord
 	data   []byte

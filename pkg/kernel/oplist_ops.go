@@ -146,16 +146,11 @@ func (l *OpList) Write(status uint8, fd Arg, b []byte) {
 }
 
 // WriteFile opens path for writing, writes content at once and closes, the way
-// /proc/self/oom_score_adj or cgroup.procs want it.
+// cgroup.procs wants it.
 func (l *OpList) WriteFile(status uint8, path, content string) {
 	fd := l.Open(status, path, unix.O_WRONLY|unix.O_NOCTTY, 0)
 	l.Write(status, Result(fd), []byte(content))
 	l.Close(Result(fd))
-}
-
-// OOMScoreAdj writes /proc/self/oom_score_adj, -1000 to 1000.
-func (l *OpList) OOMScoreAdj(status uint8, adj int) {
-	l.WriteFile(status, "/proc/self/oom_score_adj", itoa(adj))
 }
 
 // SetControllingTTY makes fd the controlling terminal, stealing it from
