@@ -150,6 +150,8 @@ func (w *world) command(f []string) {
 		w.step(machine.Notify{Unit: w.cfg.Name, PID: number(w.t, arg(1)), Msg: parseNotify(w.t, f[2:]), UID: 1000})
 	case "notify-root":
 		w.step(machine.Notify{Unit: w.cfg.Name, PID: number(w.t, arg(1)), Msg: parseNotify(w.t, f[2:])})
+	case "frozen":
+		w.step(machine.CgroupFrozen{Unit: w.cfg.Name, Frozen: arg(1) == "yes"})
 	case "hangup":
 		w.step(machine.HandleHangup{Handle: machine.Handle(number(w.t, arg(1)))})
 	case "advance":

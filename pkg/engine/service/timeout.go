@@ -188,6 +188,9 @@ func (m *Machine) pingWatchdog(h machine.Host) {
 
 // frozen: while the cgroup is frozen nobody can ping.
 func (m *Machine) frozen(h machine.Host, on bool) {
+	if on == m.s.Frozen {
+		return
+	}
 	m.s.Frozen = on
 	switch {
 	case on:
