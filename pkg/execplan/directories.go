@@ -9,6 +9,7 @@ import (
 // links that come with it.
 func (b *builder) directories() error {
 	b.p.Prefixes = b.ctx.Prefixes
+	b.p.PreserveRuntime = b.e.RuntimeDirectoryPreserve != "no" && b.e.RuntimeDirectoryPreserve != ""
 	if b.p.Prefixes == (plan.Prefixes{}) {
 		b.p.Prefixes = SystemPrefixes
 	}

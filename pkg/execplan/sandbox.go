@@ -65,6 +65,7 @@ func (b *builder) sandbox() error {
 			IgnoreMissing: bind.IgnoreMissing, Recursive: bind.Recursive,
 		})
 	}
+	p.Binds = append(p.Binds, b.sockets(p)...)
 	for _, t := range s.TemporaryFileSystem {
 		p.Tmpfs = append(p.Tmpfs, plan.Tmpfs{Path: t.Path, Options: t.Options})
 	}
@@ -77,6 +78,24 @@ func (b *builder) sandbox() error {
 		b.tier2(b.namespaceReason(p))
 	}
 	return b.filters()
+}
+
+// sockets are those of the journal and the manager that the program must reach
+// in its view of the file system.
+func (b *builder) sockets(p *plan.Sandbox) []plan.Bind {
+	const journal = "/run/systemd/journal"
+	var list []plan.Bind
+	if ns := b.e.LogNamespace; ns != "" {
+		list = append(list, plan.Bind{Source: journal + "." + ns, Destination: journal, Recursive: true})
+	} else if p.BindLogSockets {
+		for _, name := range []string{"/socket", "/stdout", "/dev-log"} {
+			list = append(list, plan.Bind{Source: journal + name, Destination: journal + name, IgnoreMissing: true})
+		}
+	}
+	if path := b.ctx.NotifySocket; b.p.RootDirectory != "" && value.PathIsAbsolute(path) {
+		list = append(list, plan.Bind{Source: path, Destination: path, IgnoreMissing: true})
+	}
+	return list
 }
 
 // effective are the settings with what others of them imply

@@ -114,6 +114,12 @@ func Main(planFD int) uint8 {
 	if err := unix.CloseRange(first, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return report(p, failed(plan.ExitFDs, "file descriptors", "", err))
 	}
+	if p.Cleanup != nil {
+		if f := cleanup(p); f != nil {
+			return report(p, f)
+		}
+		return 0
+	}
 	return report(p, carryOut(&run{p: p, host: host}))
 }
 

@@ -113,6 +113,16 @@ func lockDynamicUsers() (int, error) {
 	}
 }
 
+// DynamicUser gives the number of a dynamic user that is in use.
+func DynamicUser(name string) (uint32, bool) {
+	dir, err := unix.Open(DynamicUserDir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return 0, false
+	}
+	defer unix.Close(dir)
+	return readDynamicUser(dir, name)
+}
+
 func readDynamicUser(dir int, name string) (uint32, bool) {
 	if name == "" || len(name) > maxUserName {
 		return 0, false

@@ -30,18 +30,14 @@ func RemoveCredentials(unitName string) error {
 	return nil
 }
 
-// RemovePrivateTmp removes the directories behind PrivateTmp=yes after the
-// unit has ended. Not for the manager's loop.
-func RemovePrivateTmp(dirs [2]string) error {
-	var errs []error
-	for _, dir := range dirs {
-		parent, name, ok := cutLast(dir)
-		if !ok || !strings.HasPrefix(name, "systemd-private-") {
-			continue
-		}
-		errs = append(errs, RemoveTree(parent, name))
+// RemovePrivateTmp removes a directory behind PrivateTmp=yes after the unit has
+// ended. Not for the manager's loop.
+func RemovePrivateTmp(dir string) error {
+	parent, name, ok := cutLast(dir)
+	if !ok || !strings.HasPrefix(name, "systemd-private-") {
+		return fmt.Errorf("%s: %w", dir, unix.EINVAL)
 	}
-	return errors.Join(errs...)
+	return RemoveTree(parent, name)
 }
 
 func cutLast(path string) (dir, name string, ok bool) {

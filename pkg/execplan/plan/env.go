@@ -110,7 +110,7 @@ func LoginEnv(id *Identity) []string {
 }
 
 // DirectoryPath is where the program finds a directory of a kind. With
-// DynamicUser= the state, cache and log directories live below private/, out
+// DynamicUser= what outlives the user is below private/, out
 // of reach of whoever gets the same uid later.
 func (p *Plan) DirectoryPath(kind DirectoryKind, path string) string {
 	prefix := p.Prefixes[kind]
@@ -122,5 +122,9 @@ func (p *Plan) DirectoryPath(kind DirectoryKind, path string) string {
 
 // PrivateDirectory says whether directories of a kind are below private/.
 func (p *Plan) PrivateDirectory(kind DirectoryKind) bool {
-	return p.DynamicUser && (kind == DirState || kind == DirCache || kind == DirLogs)
+	if !p.DynamicUser || kind == DirConfiguration {
+		return false
+	}
+	// Runtime directories that go away with the user need no protection.
+	return kind != DirRuntime || p.PreserveRuntime
 }

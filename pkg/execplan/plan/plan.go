@@ -74,6 +74,7 @@ type Plan struct {
 	Group               string
 	SupplementaryGroups []string
 	DynamicUser         bool
+	PreserveRuntime     bool // RuntimeDirectoryPreserve= is not no
 	SetLogin            bool // HOME, USER, LOGNAME, SHELL of the user
 	ChangeUser          bool // Identity, or what User= and Group= resolve to, is taken on
 	Identity            *Identity
@@ -87,6 +88,7 @@ type Plan struct {
 	Directories []Directory
 	Prefixes    Prefixes
 	Credentials *Credentials
+	Cleanup     *Cleanup // instead of executing anything
 	Sandbox     *Sandbox
 }
 

@@ -1,0 +1,101 @@
+package execplan
+
+import (
+	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/unit"
+)
+
+// Cleanup makes the plan that takes away what an activation of u leaves, once
+// nothing of it runs any more: runtime directories, private /tmp, credentials,
+// IPC objects, the dynamic user. Of ctx it uses BootID, InvocationID, UserMode
+// and Prefixes. restarting says that the unit is about to start again. It is
+// nil if nothing is left.
+func Cleanup(u *unit.Unit, ctx Context, restarting bool) *plan.Plan {
+	e, s := u.GetExec(), u.GetSandbox()
+	c := &plan.Cleanup{User: e.User}
+	prefixes := ctx.Prefixes
+	if prefixes == (plan.Prefixes{}) {
+		prefixes = SystemPrefixes
+	}
+	if e.RuntimeDirectoryPreserve == "no" || e.RuntimeDirectoryPreserve == "restart" && !restarting {
+		addDirectories(c, prefixes, plan.DirRuntime, &e.RuntimeDirectory, e.DynamicUser)
+	}
+	if (s.PrivateTmp == "yes" || e.DynamicUser && !isOn(s.PrivateTmp)) && ctx.PrivateTmpDir == [2]string{} {
+		dirs := PrivateTmpDirs(u.Name, ctx.BootID, ctx.InvocationID)
+		c.TmpDirs = dirs[:]
+	}
+	if len(s.LoadCredential)+len(s.SetCredential)+len(s.ImportCredential) > 0 && !ctx.UserMode {
+		c.Credentials = CredentialsDirectory(u.Name)
+	}
+	if e.DynamicUser && !restarting {
+		if c.DynamicUser = e.User; c.DynamicUser == "" {
+			c.DynamicUser = dynamicName(u.Name)
+		}
+	}
+	if (s.RemoveIPC || e.DynamicUser) && !ctx.UserMode && !restarting {
+		if c.User == "" {
+			c.User = c.DynamicUser
+		}
+		c.RemoveIPC = c.User != "" && c.User != "root" && c.User != "0"
+	}
+	if len(c.Directories)+len(c.TmpDirs) == 0 && c.Credentials == "" && c.DynamicUser == "" && !c.RemoveIPC {
+		return nil
+	}
+	return cleanupPlan(u.Name, ctx, c)
+}
+
+// Clean makes the plan that removes directories of an inactive unit for good.
+// Kinds are words of "systemctl clean --what=": runtime, state, cache, logs,
+// configuration. It is nil if the unit has none of them.
+func Clean(u *unit.Unit, ctx Context, kinds []string) *plan.Plan {
+	e := u.GetExec()
+	prefixes := ctx.Prefixes
+	if prefixes == (plan.Prefixes{}) {
+		prefixes = SystemPrefixes
+	}
+	c := &plan.Cleanup{}
+	for kind, d := range [plan.DirKinds]*unit.Directory{
+		&e.RuntimeDirectory, &e.StateDirectory, &e.CacheDirectory, &e.LogsDirectory, &e.ConfigurationDirectory,
+	} {
+		for _, wanted := range kinds {
+			if wanted == cleanNames[kind] || wanted == "all" {
+				k := plan.DirectoryKind(kind)
+				p := plan.Plan{DynamicUser: e.DynamicUser, PreserveRuntime: e.RuntimeDirectoryPreserve != "no"}
+				addDirectories(c, prefixes, k, d, p.PrivateDirectory(k))
+				break
+			}
+		}
+	}
+	if len(c.Directories) == 0 {
+		return nil
+	}
+	return cleanupPlan(u.Name, ctx, c)
+}
+
+func addDirectories(c *plan.Cleanup, prefixes plan.Prefixes, kind plan.DirectoryKind, d *unit.Directory, private bool) {
+	for _, item := range d.Items {
+		c.Directories = append(c.Directories, plan.CleanupDirectory{Prefix: prefixes[kind], Path: item.Path, Private: private, Symlinks: item.Symlinks})
+	}
+}
+
+var cleanNames = [plan.DirKinds]string{"runtime", "state", "cache", "logs", "configuration"}
+
+// UtmpEnd makes the plan that closes the utmp record of an ended process, nil
+// if the unit has none. Signal is 0 for a process that exited with status.
+func UtmpEnd(u *unit.Unit, ctx Context, pid, signal, status int32) *plan.Plan {
+	e := u.GetExec()
+	if e.UtmpIdentifier == "" {
+		return nil
+	}
+	return cleanupPlan(u.Name, ctx, &plan.Cleanup{
+		Dead: &plan.Utmp{ID: e.UtmpIdentifier, Line: e.TTYPath}, DeadPID: pid, DeadSignal: signal, DeadStatus: status,
+	})
+}
+
+func cleanupPlan(name string, ctx Context, c *plan.Cleanup) *plan.Plan {
+	return &plan.Plan{
+		Unit: name, Phase: "cleanup", UserMode: ctx.UserMode, Tier: plan.TierExecutor, Reasons: []string{"cleanup"},
+		Paths: []string{"cleanup"}, Argv: []string{"cleanup"}, StatusFD: plan.None, IdleFD: plan.None, NUMAPolicy: -1,
+		Cleanup: c,
+	}
+}

@@ -1,0 +1,25 @@
+package plan
+
+// Cleanup is what is left of an activation to take away. A plan with one
+// executes nothing: the executor does the work, off the manager's loop, and
+// ends with status 0.
+type Cleanup struct {
+	// Directories are removed with all that is in them, each below its prefix.
+	Directories []CleanupDirectory
+	TmpDirs     []string // of PrivateTmp=
+	Credentials string   // directory, "" none
+	DynamicUser string   // name to give back, "" none
+	RemoveIPC   bool     // IPC objects of User, or of DynamicUser
+	User        string
+	Dead        *Utmp // utmp record to close, with PID, Signal and Status
+	DeadPID     int32
+	DeadSignal  int32
+	DeadStatus  int32
+}
+
+// CleanupDirectory is one directory to remove, with the links to it.
+type CleanupDirectory struct {
+	Prefix, Path string
+	Private      bool // also below private/
+	Symlinks     []string
+}
