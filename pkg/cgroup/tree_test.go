@@ -321,26 +321,18 @@ func TestControllersAreEnabledWhereNeeded(t *testing.T) {
 	check("allowed again", map[string]bool{"a.slice": true})
 }
 
-func TestEvents(t *testing.T) {
-	tree := newTree(t)
+// eventWaiter returns a function that waits for an event of a path in a state.
+func eventWaiter(t *testing.T, tree *Tree) func(path string, want State) {
+	t.Helper()
 	fd, err := tree.EventFD()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := kernel.NewPoller()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	if err := p.Add(fd, unix.EPOLLIN, 0, 1); err != nil {
-		t.Fatal(err)
-	}
-	// until waits for an event of the path in the given state.
-	until := func(path string, want State) {
+	return func(path string, want State) {
 		t.Helper()
-		deadline := time.Now().Add(5 * time.Second)
-		for time.Now().Before(deadline) {
-			if _, err := p.Wait(1_000_000); err != nil {
+		for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+			if _, err := unix.Poll(fds, 1000); err != nil && err != unix.EINTR {
 				t.Fatal(err)
 			}
 			list, err := tree.Events()
@@ -355,6 +347,11 @@ func TestEvents(t *testing.T) {
 		}
 		t.Fatalf("no event %s %+v", path, want)
 	}
+}
+
+func TestEvents(t *testing.T) {
+	tree := newTree(t)
+	until := eventWaiter(t, tree)
 	realize(t, tree, "x.service", 0)
 	if err := tree.Watch("x.service"); err != nil {
 		t.Fatal(err)
@@ -388,7 +385,16 @@ func TestEvents(t *testing.T) {
 	if s, err := tree.State("x.service"); err != nil || s.Populated {
 		t.Errorf("%+v %v", s, err)
 	}
-	// Removed behind our back with its slice, then realized again.
+}
+
+// TestRemovedBehindOurBack: a group that vanishes with its slice is made and
+// watched again.
+func TestRemovedBehindOurBack(t *testing.T) {
+	tree := newTree(t)
+	realize(t, tree, "x.service", 0)
+	if err := tree.Watch("x.service"); err != nil {
+		t.Fatal(err)
+	}
 	realize(t, tree, "s.slice/y.service", 0)
 	if err := tree.Watch("s.slice/y.service"); err != nil {
 		t.Fatal(err)

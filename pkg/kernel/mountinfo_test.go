@@ -97,63 +97,68 @@ func TestMountTable(t *testing.T) {
 			if err := errors.Join(unix.Unshare(unix.CLONE_NEWNS|unix.CLONE_FS), MountFS("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")); err != nil {
 				return err
 			}
-			table, err := OpenMountTable()
-			if err != nil {
-				return err
-			}
-			defer table.Close()
-			find := func() int {
-				list, err := table.Read()
-				if err != nil {
-					t.Error(err)
-				}
-				n := 0
-				for _, m := range list {
-					if m.Point == dir && m.Type == "tmpfs" && m.Source == "my source" {
-						n++
-					}
-				}
-				return n
-			}
-			if n := find(); n != 0 {
-				t.Errorf("%d before", n)
-			}
-			p, err := NewPoller()
-			if err != nil {
-				return err
-			}
-			defer p.Close()
-			if err := p.Add(table.FD(), unix.EPOLLPRI, 0, 1); err != nil {
-				return err
-			}
-			if _, err := p.Wait(0); err != nil { // the first poll may report the past
-				return err
-			}
-			if err := MountFS("my source", dir, "tmpfs", 0, "size=4k"); err != nil {
-				return err
-			}
-			ready, err := p.Wait(2_000_000)
-			if err != nil || len(ready) != 1 || ready[0].Events&unix.EPOLLPRI == 0 {
-				t.Errorf("%+v %v", ready, err)
-			}
-			if n := find(); n != 1 {
-				t.Errorf("%d after the mount", n)
-			}
-			if on, err := IsMounted(dir); !on || err != nil {
-				t.Errorf("IsMounted %v %v", on, err)
-			}
-			if err := Umount(dir, unix.MNT_DETACH); err != nil {
-				return err
-			}
-			if n := find(); n != 0 {
-				t.Errorf("%d after the unmount", n)
-			}
-			return nil
+			return mountAndLook(t, dir)
 		}()
 	}()
 	if err := <-result; err != nil {
 		t.Error(err)
 	}
+}
+
+// mountAndLook mounts and unmounts at dir and looks at the table in between.
+func mountAndLook(t *testing.T, dir string) error {
+	table, err := OpenMountTable()
+	if err != nil {
+		return err
+	}
+	defer table.Close()
+	find := func() int {
+		list, err := table.Read()
+		if err != nil {
+			t.Error(err)
+		}
+		n := 0
+		for _, m := range list {
+			if m.Point == dir && m.Type == "tmpfs" && m.Source == "my source" {
+				n++
+			}
+		}
+		return n
+	}
+	if n := find(); n != 0 {
+		t.Errorf("%d before", n)
+	}
+	p, err := NewPoller()
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if err := p.Add(table.FD(), unix.EPOLLPRI, 0, 1); err != nil {
+		return err
+	}
+	if _, err := p.Wait(0); err != nil { // the first poll may report the past
+		return err
+	}
+	if err := MountFS("my source", dir, "tmpfs", 0, "size=4k"); err != nil {
+		return err
+	}
+	ready, err := p.Wait(2_000_000)
+	if err != nil || len(ready) != 1 || ready[0].Events&unix.EPOLLPRI == 0 {
+		t.Errorf("%+v %v", ready, err)
+	}
+	if n := find(); n != 1 {
+		t.Errorf("%d after the mount", n)
+	}
+	if on, err := IsMounted(dir); !on || err != nil {
+		t.Errorf("IsMounted %v %v", on, err)
+	}
+	if err := Umount(dir, unix.MNT_DETACH); err != nil {
+		return err
+	}
+	if n := find(); n != 0 {
+		t.Errorf("%d after the unmount", n)
+	}
+	return nil
 }
 
 func BenchmarkParseMountInfo(b *testing.B) {
