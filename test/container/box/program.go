@@ -48,11 +48,12 @@ func musterProgram(ctx context.Context, repository string) (Program, error) {
 	if err := buildPrograms(ctx, repository, bin); err != nil {
 		return Program{}, err
 	}
-	program := Program{Name: "muster", Path: musterPath, Ctl: "systemctl", Binds: []Bind{
-		{Source: filepath.Join(bin, "muster"), Target: musterPath},
-		{Source: filepath.Join(bin, "muster-executor"), Target: executorPath},
-		{Source: filepath.Join(bin, "musterctl"), Target: musterctlPath},
-	}}
+	program := Program{Name: "muster", Path: musterPath, Ctl: "systemctl"}
+	for name, target := range map[string]string{"muster": musterPath, "muster-executor": executorPath, "musterctl": musterctlPath} {
+		if _, err := os.Stat(filepath.Join(repository, "cmd", name)); err == nil {
+			program.Binds = append(program.Binds, Bind{Source: filepath.Join(bin, name), Target: target})
+		}
+	}
 	units := filepath.Join(repository, "units")
 	if _, err := os.Stat(units); err == nil {
 		program.Binds = append(program.Binds, Bind{Source: units, Target: "/usr/lib/muster/units"})
