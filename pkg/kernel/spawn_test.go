@@ -286,6 +286,21 @@ func TestSpawnSignalledBeforeExec(t *testing.T) {
 	if !c.Result().Pending {
 		t.Errorf("result of a blocked child: %+v", c.Result())
 	}
+	// Stopped for as long as somebody likes, it keeps nobody: neither the
+	// collector nor another start.
+	if err := unix.PidfdSendSignal(c.PidFD, unix.SIGSTOP, nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC()
+	var other OpList
+	other.Exec(203, "/bin/true", []string{"true"}, nil)
+	c2, err := Spawn(&other, SpawnOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ws := reap(t, c2); ws.ExitStatus() != 0 || !c2.Release().Executed {
+		t.Errorf("beside a stopped child: %v", ws)
+	}
 	if err := unix.PidfdSendSignal(c.PidFD, unix.SIGKILL, nil, 0); err != nil {
 		t.Fatal(err)
 	}

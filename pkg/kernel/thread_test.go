@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -25,6 +26,12 @@ func threadHelper(args []string) {
 	}
 	if err := unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {
 		fmt.Println(err)
+		os.Exit(1)
+	}
+	var l OpList
+	l.Exit(0)
+	if _, err := Spawn(&l, SpawnOptions{}); !errors.Is(err, unix.EAGAIN) {
+		fmt.Println("spawn beyond the limit:", err)
 		os.Exit(1)
 	}
 	before := ThreadCount()
