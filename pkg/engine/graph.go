@@ -107,6 +107,9 @@ func (e *Engine) link(a, b *Unit, t unit.DepType) {
 	}
 	inv := t.Inverse()
 	setEdge(&a.deps[classOf[t]], b.id, 1<<t, 0)
+	if e.opt.SimulateFault == "edge" && t == unit.DepPartOf {
+		return
+	}
 	setEdge(&b.deps[classOf[inv]], a.id, 0, 1<<inv)
 }
 

@@ -66,6 +66,9 @@ func (h *host) Emit(f machine.Effect) {
 		}
 		delete(e.busNames, c.Name)
 	case machine.PollHandle:
+		if slices.Contains(s.Handles, c.Handle) {
+			return
+		}
 		s.Handles = append(s.Handles, c.Handle)
 		e.handles[c.Handle] = h.u
 	case machine.CloseHandle:

@@ -200,6 +200,9 @@ func (e *Engine) remove(j *Job, r job.Result) {
 		u.nop = nil
 	}
 	e.logFinished(j, r)
+	if e.opt.SimulateFault == "removed" && r == job.Dependency {
+		return
+	}
 	e.emit(machine.JobRemoved{ID: j.ID, Unit: u.Name(), Type: j.Type, Result: r, Cause: j.cause})
 	e.wake(j)
 	e.queueCollect(u)

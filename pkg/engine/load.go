@@ -272,7 +272,7 @@ func (e *Engine) orderTargets(u *Unit) {
 		return
 	}
 	pair := func(target, other *Unit) {
-		if depend.TargetAfter(target.cfg, other.cfg, e.writtenBefore(target, other)) {
+		if depend.TargetAfter(target.cfg, other.cfg, isBefore(target, other)) {
 			e.linkTarget(target, other)
 		}
 	}
@@ -298,10 +298,11 @@ func (e *Engine) orderTargets(u *Unit) {
 	}
 }
 
-// writtenBefore reports whether somebody said that target is before other.
-func (e *Engine) writtenBefore(target, other *Unit) bool {
-	i, ok := find(target.deps[classBefore], other.id)
-	return ok && target.deps[classBefore][i].types()&depend.Before != 0
+// isBefore reports whether target is before other already: somebody wrote it, or it is the default for two targets that want
+// each other.
+func isBefore(target, other *Unit) bool {
+	_, ok := find(target.deps[classBefore], other.id)
+	return ok
 }
 
 // forget removes a unit from all indexes but the names.

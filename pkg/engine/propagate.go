@@ -233,13 +233,25 @@ func (e *Engine) startHandlers(u *Unit, atom depend.Mask, mode string, def job.M
 // jobGone queues the checks that a removed job of u may have held up.
 func (e *Engine) jobGone(u *Unit) {
 	e.queueDependents(u)
-	if u.machine != nil && u.SubState() == restartQueued {
+	if u.machine != nil && e.stranded(u) {
 		e.requests = append(e.requests, startRequest{kind: giveUpRestart, u: u})
 	}
 }
 
-// restartQueued is the sub-state in which a unit waits for the start job of its automatic restart, and for nothing else.
-const restartQueued = "auto-restart-queued"
+// stranded reports whether a unit waits for an automatic restart that will not come: its start job was canceled or failed
+// by another unit, or a stop job made it give up the restart and then ended without having stopped it.
+func (e *Engine) stranded(u *Unit) bool {
+	if u.job != nil {
+		return false
+	}
+	switch u.SubState() {
+	case "auto-restart-queued":
+		return true
+	case "auto-restart":
+		return u.machine.Deadline(u.cfg) == machine.Never
+	}
+	return false
+}
 
 // queueDependents queues u and the units around it whose wish to run, or right to, depends on it.
 func (e *Engine) queueDependents(u *Unit) {

@@ -41,8 +41,8 @@ func (e *Engine) serve(r startRequest) {
 			e.auto(r.u, job.TryReload, job.Fail, machine.CausePropagated, r.from, r.via)
 		}
 	case giveUpRestart:
-		// The job of an automatic restart was canceled or failed by another unit: without it nothing would ever happen again.
-		if r.u.flags&removed == 0 && r.u.job == nil && r.u.SubState() == restartQueued {
+		// Without a stop nothing would ever happen to the unit again.
+		if r.u.flags&removed == 0 && r.u.machine != nil && e.stranded(r.u) {
 			e.with(r.u).Stop(&host{e: e, u: r.u})
 		}
 	case finishJob:

@@ -256,6 +256,9 @@ func (e *Engine) restoreUnit(r unitRecord) error {
 		return fmt.Errorf("%s: now another name of %s, its state is lost", r.Name, u.Name())
 	}
 	u.state = r.State
+	if e.opt.SimulateFault == "snapshot" && u.state != nil {
+		u.state.StartLimit = rate{}
+	}
 	if len(r.Machine) > 0 {
 		m := e.with(u)
 		if err := json.Unmarshal(r.Machine, m.Data()); err != nil {

@@ -96,8 +96,8 @@ func (e *Engine) transact(r request) (*transaction, *machine.Error) {
 	if t.err != nil {
 		return t, t.err
 	}
-	for _, pass := range []func() *machine.Error{t.markMatters, t.minimize, t.dropRedundant, t.merge, t.breakCycles,
-		t.dropRedundant, t.destructive} {
+	for _, pass := range []func() *machine.Error{t.markMatters, t.minimize, t.dropRedundant, t.merge, t.dropRedundant,
+		t.breakCycles, t.destructive} {
 		if err := pass(); err != nil {
 			return t, err
 		}

@@ -331,6 +331,12 @@ func (w *World) obey() error {
 			continue
 		}
 		sub := u.SubState()
+		switch typ := w.typeOf(p.unit); {
+		case sub != "start":
+		case typ == "oneshot", typ == "simple", typ == "idle", typ == "":
+			// The unit got this type while it was starting, so nobody waits for what the process would say.
+			p.due = w.now + 1
+		}
 		switch {
 		case (sub == "start" || sub == "reload-notify" || sub == "reload-signal") && !p.ready:
 			p.ready = true

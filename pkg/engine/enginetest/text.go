@@ -1,12 +1,22 @@
 package enginetest
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/unit"
 )
+
+// eventText is an event as it would stand in a recorded log.
+func eventText(ev machine.Event) string {
+	b, err := json.Marshal(ev)
+	if err != nil {
+		b = []byte(err.Error())
+	}
+	return fmt.Sprintf("%T %s", ev, b)
+}
 
 func depType(name string) (unit.DepType, bool) { return unit.DepTypeFromString(name) }
 

@@ -101,7 +101,7 @@ func (w *World) Hash() uint64 { return w.hash }
 // step delivers one event, carries out its effects, and checks.
 func (w *World) step(ev machine.Event) error {
 	w.steps++
-	w.note("event", fmt.Sprintf("%T%+v", ev, ev))
+	w.note("event", eventText(ev))
 	w.check.before(ev)
 	effects := w.E.Step(w.instant(), ev)
 	for _, f := range effects {
@@ -249,8 +249,18 @@ func (w *World) reload() error {
 		if unit.TypeOf(name) == unit.TypeTarget && len(w.src[name].Deps) == 0 || name == "basic.target" || name == "shutdown.target" {
 			continue
 		}
+		old := w.src[name]
 		w.src[name] = RandomUnit(w.rnd, name, w.names)
-		if w.rnd.P(10) {
+		busy := false
+		if u := w.E.Unit(name); u != nil && !u.ActiveState().IsInactiveOrFailed() && u.ActiveState() != machine.Active {
+			// What a service waits for while it starts is a matter of its Type=; that does not change under it here.
+			busy = true
+			if old.Service != nil {
+				*w.src[name].Service = *old.Service
+				w.src[name].LoadState = unit.StateLoaded
+			}
+		}
+		if w.rnd.P(10) && !busy {
 			gone := unit.New(name, nil)
 			gone.LoadState = unit.StateNotFound
 			w.src[name] = gone
@@ -361,7 +371,15 @@ func (w *World) settle() error {
 	for _, u := range w.E.Units() {
 		st := u.ActiveState()
 		if st == machine.Activating || st == machine.Deactivating || st == machine.Reloading || st == machine.Maintenance {
-			return fmt.Errorf("%s stays %s (%s)", u.Name(), st, u.SubState())
+			return fmt.Errorf("%s stays %s (%s), %s", u.Name(), st, u.SubState(), w.E.Record("unit/"+u.Name()))
+		}
+	}
+	for _, u := range w.E.Units() {
+		main, control := u.PIDs()
+		for _, pid := range []int32{main, control} {
+			if pid != 0 && w.procs[pid] == nil {
+				return fmt.Errorf("%s (%s) still has process %d, which is gone", u.Name(), u.SubState(), pid)
+			}
 		}
 	}
 	for r, what := range w.replies {
@@ -370,15 +388,19 @@ func (w *World) settle() error {
 	return nil
 }
 
-// sober gives all services Restart=no.
+// sober takes out what may lead from the end of a service to its start: Restart=, OnFailure=, OnSuccess=.
 func (w *World) sober() error {
 	for _, name := range w.names {
-		if u := w.src[name]; u.Service != nil {
-			c, sv := *u, *u.Service
+		c := *w.src[name]
+		if c.Service != nil {
+			sv := *c.Service
 			sv.Restart = "no"
 			c.Service = &sv
-			w.src[name] = &c
 		}
+		c.Deps = slices.DeleteFunc(slices.Clone(c.Deps), func(d unit.Dep) bool {
+			return d.Type == unit.DepOnFailure || d.Type == unit.DepOnSuccess
+		})
+		w.src[name] = &c
 	}
 	return w.deliver(machine.Reload{All: true, Reply: w.ask("reload")})
 }
