@@ -52,7 +52,7 @@ func own[T any](p **T, def *T) *T {
 // as inherit: what that means depends on StandardInput=, see finishStdio.
 func (u *Unit) ownExec() *Exec {
 	if u.Exec == nil {
-		own(&u.Exec, &u.Defaults().Exec)
+		own(&u.Exec, u.Defaults().execOf(u.Type))
 		if u.Type == TypeService {
 			u.Exec.StandardOutput, u.Exec.StandardError = Stdio{Kind: "inherit"}, Stdio{Kind: "inherit"}
 		}
@@ -96,7 +96,7 @@ func (u *Unit) GetScope() *Scope { return orDefault(u.Scope, &u.Defaults().Scope
 func (u *Unit) GetSlice() *Slice { return orDefault(u.Slice, &u.Defaults().Slice) }
 
 // GetExec gives the exec settings, defaults if none is set.
-func (u *Unit) GetExec() *Exec { return orDefault(u.Exec, &u.Defaults().Exec) }
+func (u *Unit) GetExec() *Exec { return orDefault(u.Exec, u.Defaults().execOf(u.Type)) }
 
 // GetSandbox gives the confining exec settings, defaults if none is set.
 func (u *Unit) GetSandbox() *Sandbox {
@@ -110,7 +110,7 @@ func (u *Unit) GetSandbox() *Sandbox {
 func (u *Unit) GetKill() *Kill { return orDefault(u.Kill, &u.Defaults().Kill) }
 
 // GetCgroup gives the resource control settings, defaults if none is set.
-func (u *Unit) GetCgroup() *Cgroup { return orDefault(u.Cgroup, &u.Defaults().Cgroup) }
+func (u *Unit) GetCgroup() *Cgroup { return orDefault(u.Cgroup, u.Defaults().cgroupOf(u.Type)) }
 
 // GetInstall gives the [Install] section, empty if there is none.
 func (u *Unit) GetInstall() *Install { return orDefault(u.Install, &u.Defaults().Install) }

@@ -142,8 +142,8 @@ type SocketBindRule struct {
 	Port     uint16
 }
 
-// NFTSet is one NFTSet= entry, with the numbers the bus uses. Source: 0
-// cgroup, 1 user, 2 group. Family: NFPROTO_*.
+// NFTSet is one NFTSet= entry, with the numbers the bus uses. Source: 3
+// cgroup, 4 user, 5 group. Family: NFPROTO_*.
 type NFTSet struct {
 	Source int32
 	Family int32

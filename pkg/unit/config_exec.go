@@ -84,6 +84,8 @@ type Exec struct {
 	NoNewPrivileges       bool
 
 	Sandbox *Sandbox
+
+	inherited *[RLimitMax]value.Rlimit // limits where none is set; nil: not known
 }
 
 // Directory is one of the five directories a service can have made, e.g.

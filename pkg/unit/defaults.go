@@ -1,5 +1,7 @@
 package unit
 
+import "github.com/muster-init/muster/pkg/unit/value"
+
 // Defaults has one of each block as it is when no directive is set, under
 // given manager settings. It is read-only once made and shared by all units.
 type Defaults struct {
@@ -18,6 +20,34 @@ type Defaults struct {
 	Kill      Kill
 	Cgroup    Cgroup
 	Install   Install
+
+	// Slices have no limit of tasks unless set; what isn't a service shares the
+	// session keyring.
+	sliceCgroup Cgroup
+	otherExec   Exec
+}
+
+// cgroupOf gives the resource control defaults of a type.
+func (d *Defaults) cgroupOf(t Type) *Cgroup {
+	if t == TypeSlice {
+		return &d.sliceCgroup
+	}
+	return &d.Cgroup
+}
+
+// execOf gives the exec defaults of a type.
+func (d *Defaults) execOf(t Type) *Exec {
+	if t == TypeService || t == TypeInvalid {
+		return &d.Exec
+	}
+	return &d.otherExec
+}
+
+// SetInheritedLimits tells the resource limits of the manager's own process,
+// which are those of processes of units that set none; indexed like
+// Exec.Limits. Only the bus shows them.
+func (d *Defaults) SetInheritedLimits(limits [RLimitMax]value.Rlimit) {
+	d.Exec.inherited, d.otherExec.inherited = &limits, &limits
 }
 
 // Signal numbers of defaults; they are the same on every architecture Go and
@@ -93,6 +123,11 @@ func NewDefaults(m *ManagerConfig) *Defaults {
 		},
 		Cgroup: defaultCgroup(m),
 	}
+	d.sliceCgroup, d.otherExec = d.Cgroup, d.Exec
+	d.sliceCgroup.TasksMax = Limit{Value: Infinity}
+	if m.System {
+		d.otherExec.KeyringMode = "shared"
+	}
 	return d
 }
 
@@ -125,7 +160,7 @@ func defaultSocket(m *ManagerConfig) Socket {
 		SocketMode:               0o666,
 		DirectoryMode:            0o755,
 		BindIPv6Only:             "default",
-		Backlog:                  unset32,
+		Backlog:                  1<<31 - 1,
 		MaxConnections:           64,
 		Priority:                 -1,
 		Mark:                     -1,
@@ -196,6 +231,9 @@ func defaultSandbox(m *ManagerConfig) Sandbox {
 		RestrictSUIDSGID:      m.DefaultRestrictSUIDSGID,
 		RestrictNamespaces:    allBits,
 		SystemCallErrorNumber: SyscallKill,
+		RootImagePolicy:       defaultImagePolicy,
+		MountImagePolicy:      defaultImagePolicy,
+		ExtensionImagePolicy:  defaultImagePolicy,
 		DelegateNamespaces:    allBits,
 	}
 	if m.DefaultSmackProcessLabel != "" {
@@ -203,6 +241,12 @@ func defaultSandbox(m *ManagerConfig) Sandbox {
 	}
 	return s
 }
+
+// defaultImagePolicy is what systemd allows of the partitions of an image when
+// nothing is said (systemd.image-policy(7)).
+const defaultImagePolicy = "root=verity+signed+encrypted+unprotected+absent:usr=verity+signed+encrypted+unprotected+absent:" +
+	"home=encrypted+unprotected+absent:srv=encrypted+unprotected+absent:tmp=encrypted+unprotected+absent:" +
+	"var=encrypted+unprotected+absent"
 
 func defaultCgroup(m *ManagerConfig) Cgroup {
 	unlimited := Limit{Value: Infinity}

@@ -11,6 +11,10 @@ func (c *Context) finish() {
 		u.finishService()
 	case TypeScope:
 		u.finishScope()
+	case TypeSocket:
+		u.finishSocket()
+	case TypePath:
+		u.finishPath()
 	case TypeMount:
 		u.finishMount()
 	case TypeAutomount:
@@ -98,6 +102,41 @@ func (u *Unit) finishStdio() {
 func (u *Unit) finishScope() {
 	if u.GetCgroup().Delegate && !u.GetScope().OOMPolicySet {
 		own(&u.Scope, &u.Defaults().Scope).OOMPolicy = "continue"
+	}
+}
+
+// finishSocket: a socket that accepts is triggered more often than one that
+// hands itself over (systemd.socket(5)).
+func (u *Unit) finishSocket() {
+	if u.Socket == nil {
+		return
+	}
+	s := u.Socket
+	trigger, poll := uint32(20), uint32(15)
+	if s.Accept {
+		trigger, poll = 200, 150
+	}
+	const intervalUSec = 2 * usecPerSec
+	defaultTo(&s.TriggerLimitIntervalUSec, Infinity, intervalUSec)
+	defaultTo(&s.PollLimitIntervalUSec, Infinity, intervalUSec)
+	defaultTo(&s.TriggerLimitBurst, unset32, trigger)
+	defaultTo(&s.PollLimitBurst, unset32, poll)
+	if s.FileDescriptorName == "" {
+		s.FileDescriptorName = u.Name
+	}
+}
+
+func (u *Unit) finishPath() {
+	if u.Path == nil {
+		return
+	}
+	defaultTo(&u.Path.TriggerLimitIntervalUSec, Infinity, 2*usecPerSec)
+	defaultTo(&u.Path.TriggerLimitBurst, unset32, 200)
+}
+
+func defaultTo[T comparable](p *T, unset, def T) {
+	if *p == unset {
+		*p = def
 	}
 }
 

@@ -32,11 +32,12 @@ type field[T any] struct {
 func (f *field[T]) kindName() string { return f.kind.name }
 
 func (f *field[T]) parse(c *Context, t target, text string) error {
-	// Parsed into a copy, so that a failed assignment doesn't allocate a block.
-	v := *f.get(t, false)
+	// Parsed into a copy, so that a failed assignment changes nothing.
+	p := f.get(t, true)
+	v := *p
 	err := f.kind.parse(c, &v, text)
 	if err == nil || keepsResult(err) {
-		*f.get(t, true) = v
+		*p = v
 	}
 	return err
 }
@@ -239,7 +240,7 @@ func inKill[T any](f func(b *Kill) *T) func(target, bool) *T {
 func inCgroup[T any](f func(b *Cgroup) *T) func(target, bool) *T {
 	return func(t target, write bool) *T {
 		if write {
-			own(&t.u.Cgroup, &t.u.Defaults().Cgroup)
+			own(&t.u.Cgroup, t.u.Defaults().cgroupOf(t.u.Type))
 		}
 		return f(t.u.GetCgroup())
 	}

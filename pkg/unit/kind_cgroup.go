@@ -175,7 +175,7 @@ func defaultTasksMax(c *Context) Limit {
 	if c.Unit == nil {
 		return Limit{Value: Infinity}
 	}
-	return c.Unit.Defaults().Cgroup.TasksMax
+	return c.Unit.Defaults().cgroupOf(c.Unit.Type).TasksMax
 }
 
 // kDeviceValues is a list of "PATH VALUE"; a later value of a path replaces
@@ -290,32 +290,11 @@ var (
 
 // kDeviceAllow is DeviceAllow=.
 var kDeviceAllow = listKind("device, then letters of rwm", func(c *Context, s string) ([]DeviceRule, error) {
-	word, rest, ok, err := value.ExtractWord(s, "", value.WordUnquote)
-	if err == nil && !ok {
-		err = errText("device is missing")
-	}
-	if err == nil {
-		word, err = c.expand(word)
-	}
+	r, err := value.ParseDeviceRule(s, c.expand)
 	if err != nil {
 		return nil, err
 	}
-	access := trimLeft(rest)
-	if access == "" {
-		access = "rwm"
-	}
-	if !onlyChars(access, "rwm") {
-		return nil, errText("device access ", quoted(access), " isn't made of r, w, m")
-	}
-	if !strings.HasPrefix(word, "block-") && !strings.HasPrefix(word, "char-") {
-		if word, err = checkAbsolute(word); err != nil {
-			return nil, err
-		}
-		if !strings.HasPrefix(word, "/dev/") && !strings.HasPrefix(word, "/run/systemd/inaccessible/") {
-			return nil, errText("device ", quoted(word), " is not below /dev/")
-		}
-	}
-	return []DeviceRule{{Path: strings.Clone(word), Access: strings.Clone(access)}}, nil
+	return []DeviceRule{{Path: strings.Clone(r.Device), Access: strings.Clone(r.Access)}}, nil
 }, func(list []DeviceRule) []string {
 	var out []string
 	for _, d := range list {
@@ -328,55 +307,15 @@ func deviceText(path, access string) string {
 	return strings.TrimRight(escaped(value.QuoteWord(path))+" "+access, " ")
 }
 
-// prefixWords are the words that stand for well-known prefixes.
-var prefixWords = map[string][]string{
-	"any":        {"0.0.0.0/0", "::/0"},
-	"localhost":  {"127.0.0.0/8", "::1/128"},
-	"link-local": {"169.254.0.0/16", "fe80::/64"},
-	"multicast":  {"224.0.0.0/4", "ff00::/8"},
-}
-
 // kPrefixes is IPAddressAllow= and IPAddressDeny=.
-var kPrefixes = listKind("list of addresses, prefixes, any, localhost, link-local, multicast", func(c *Context, s string) ([]netip.Prefix, error) {
-	list, err := words(c, s, 0, nil)
-	faults := oneFault(err)
-	var out []netip.Prefix
-	for _, w := range list {
-		if group, ok := prefixWords[w]; ok {
-			for _, g := range group {
-				out = append(out, netip.MustParsePrefix(g))
-			}
-			continue
+var kPrefixes = listKind("list of addresses, prefixes, any, localhost, link-local, multicast",
+	func(_ *Context, s string) ([]netip.Prefix, error) { return value.ParseAddressPrefixes(s) },
+	func(list []netip.Prefix) []string {
+		if len(list) == 0 {
+			return nil
 		}
-		p, err := parsePrefix(w)
-		if err != nil {
-			faults = append(faults, err)
-			continue
-		}
-		out = append(out, p)
-	}
-	return out, joinErrors(faults)
-}, func(list []netip.Prefix) []string {
-	var out []string
-	for _, p := range list {
-		out = append(out, p.String())
-	}
-	if len(out) == 0 {
-		return nil
-	}
-	return []string{strings.Join(out, " ")}
-}, form[[]netip.Prefix]{sig: "a(iayu)", write: writePrefixes, read: readPrefixes})
-
-func parsePrefix(s string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return netip.Prefix{}, errText("address ", quoted(s), " is not valid")
-	}
-	return p.Masked(), nil
-}
+		return []string{value.FormatAddressPrefixes(list)}
+	}, form[[]netip.Prefix]{sig: "a(iayu)", write: writePrefixes, read: readPrefixes})
 
 // Address families of the bus (socket(2)).
 const (

@@ -150,7 +150,7 @@ func writeDirectoryLinks(w BusWriter, v *[]DirectoryItem) {
 			flags = directoryReadOnly
 		}
 		links := d.Symlinks
-		if len(links) == 0 && flags != 0 {
+		if len(links) == 0 {
 			links = []string{""}
 		}
 		for _, l := range links {

@@ -499,6 +499,30 @@ func kRlimit(resource int) *kind[*value.Rlimit] {
 	}
 }
 
+// kExecLimit is kRlimit for Exec.Limits, where the bus shows what processes
+// inherit if nothing is set.
+func kExecLimit(resource int) *kind[Exec] {
+	k := kRlimit(resource)
+	out := &kind[Exec]{
+		name:   k.name,
+		parse:  func(c *Context, e *Exec, text string) error { return k.parse(c, &e.Limits[resource], text) },
+		format: func(e *Exec) []string { return k.format(&e.Limits[resource]) },
+	}
+	for _, b := range k.bus {
+		out.bus = append(out.bus, form[Exec]{suffix: b.suffix, sig: b.sig,
+			write: func(w BusWriter, e *Exec) {
+				l := e.Limits[resource]
+				if l == nil && e.inherited != nil {
+					l = &e.inherited[resource]
+				}
+				b.write(w, &l)
+			},
+			read: func(r BusReader, e *Exec) ([]string, error) { return b.read(r, &e.Limits[resource]) },
+		})
+	}
+	return out
+}
+
 // rlimitText writes plain numbers; Format of value adds units where people
 // want them, but for a file round trip the number is exact.
 func rlimitText(soft, hard uint64) string {

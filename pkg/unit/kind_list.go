@@ -261,8 +261,7 @@ func busPairs[T any](split func(v T) (a, b string), text func(a, b string) strin
 	}
 }
 
-// bitSetKind is a bit mask written as ranges "0-3,8" or with spaces; all is
-// a further word for "unset means everything" or "".
+// kCPUSet is a set of numbers of CPUs or nodes, kept as the mask of the bus.
 var kCPUSet = &kind[[]byte]{
 	name: "list of numbers and ranges",
 	parse: func(_ *Context, cur *[]byte, text string) error {
@@ -270,11 +269,14 @@ var kCPUSet = &kind[[]byte]{
 			*cur = nil
 			return nil
 		}
-		set, err := parseBits(text)
-		if err == nil {
-			*cur = orBits(*cur, set)
+		more, err := value.ParseIndexSet(text)
+		if more == nil {
+			return err
 		}
-		return err
+		set, _ := value.IndexSetFromBytes(*cur) // was one before
+		set.Merge(more)
+		*cur = set.Bytes()
+		return partial(err)
 	},
 	format: func(v *[]byte) []string {
 		if len(*v) == 0 {
@@ -283,79 +285,27 @@ var kCPUSet = &kind[[]byte]{
 		return []string{formatBits(*v)}
 	},
 	bus: []form[[]byte]{{sig: "ay",
-		write: func(w BusWriter, v *[]byte) { w.Bytes(*v) },
-		read:  func(r BusReader, _ *[]byte) ([]string, error) { return one(formatBits(trimBits(r.Bytes()))) },
+		write: func(w BusWriter, v *[]byte) { w.Bytes(wholeWords(*v)) },
+		read: func(r BusReader, _ *[]byte) ([]string, error) {
+			set, err := value.IndexSetFromBytes(r.Bytes())
+			return []string{set.String()}, err
+		},
 	}},
 }
 
-// bitsMax is the highest number a CPU or memory node can have.
-const bitsMax = 8192
-
-func parseBits(text string) ([]byte, error) {
-	var set []byte
-	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' }) {
-		lo, hi, isRange := strings.Cut(word, "-")
-		first, err := value.ParseUint(lo, 32)
-		if err != nil {
-			return nil, err
-		}
-		last := first
-		if isRange {
-			if last, err = value.ParseUint(hi, 32); err != nil {
-				return nil, err
-			}
-		}
-		if last < first || last >= bitsMax {
-			return nil, errText("range ", quoted(word), " is out of bounds")
-		}
-		for n := first; n <= last; n++ {
-			for uint64(len(set)) <= n/8 {
-				set = append(set, 0)
-			}
-			set[n/8] |= 1 << (n % 8)
-		}
+func formatBits(mask []byte) string {
+	set, err := value.IndexSetFromBytes(mask)
+	if err != nil {
+		return ""
 	}
-	return set, nil
+	return set.String()
 }
 
-func formatBits(set []byte) string {
-	var parts []string
-	for n := 0; n < len(set)*8; n++ {
-		if set[n/8]>>(n%8)&1 == 0 {
-			continue
-		}
-		last := n
-		for last+1 < len(set)*8 && set[(last+1)/8]>>((last+1)%8)&1 != 0 {
-			last++
-		}
-		s := formatUint32(uint32(n))
-		if last > n {
-			s += "-" + formatUint32(uint32(last))
-		}
-		parts = append(parts, s)
-		n = last
+// wholeWords pads a mask to multiples of 64 bits, as systemd sends it.
+func wholeWords(mask []byte) []byte {
+	const word = 8
+	if rest := len(mask) % word; rest != 0 {
+		mask = append(mask[:len(mask):len(mask)], make([]byte, word-rest)...)
 	}
-	return strings.Join(parts, " ")
-}
-
-func orBits(a, b []byte) []byte {
-	out := append([]byte(nil), a...)
-	for i := range b {
-		if i < len(out) {
-			out[i] |= b[i]
-		} else {
-			out = append(out, b[i])
-		}
-	}
-	return trimBits(out)
-}
-
-func trimBits(set []byte) []byte {
-	if len(set) > bitsMax/8 {
-		set = set[:bitsMax/8]
-	}
-	for len(set) > 0 && set[len(set)-1] == 0 {
-		set = set[:len(set)-1]
-	}
-	return set
+	return mask
 }

@@ -1,6 +1,7 @@
 package unit
 
 import (
+	"sort"
 	"strings"
 
 	"github.com/muster-init/muster/pkg/unit/value"
@@ -616,20 +617,7 @@ func callFilterText(v *FilterList) []string {
 	return lines
 }
 
-// interfaceValid is the kernel's rule for names of network interfaces, with
-// room for alternative names.
-func interfaceValid(s string) bool {
-	const longest = 127
-	if s == "" || len(s) > longest || s == "." || s == ".." || s == "all" || s == "default" {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] >= 127 || s[i] == '/' || s[i] == ':' || s[i] == '%' {
-			return false
-		}
-	}
-	return true
-}
+func interfaceValid(s string) bool { return value.InterfaceNameIsValid(s) }
 
 // kAddressFamilies is RestrictAddressFamilies=; "none" allows nothing.
 var kAddressFamilies = func() *kind[FilterList] {
@@ -652,6 +640,13 @@ var kAddressFamilies = func() *kind[FilterList] {
 			return []string{"none"}
 		}
 		return format(v)
+	}
+	unsorted := k.bus[0].write
+	k.bus[0].write = func(w BusWriter, v *FilterList) {
+		sorted := *v
+		sorted.Names = append([]string(nil), v.Names...)
+		sort.Strings(sorted.Names)
+		unsorted(w, &sorted)
 	}
 	return k
 }()

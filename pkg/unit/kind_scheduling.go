@@ -101,7 +101,7 @@ var kCPUAffinity = &kind[Exec]{
 		return kCPUSet.format(&e.CPUAffinity)
 	},
 	bus: []form[Exec]{
-		{sig: "ay", write: func(w BusWriter, e *Exec) { w.Bytes(e.CPUAffinity) },
+		{sig: "ay", write: func(w BusWriter, e *Exec) { w.Bytes(wholeWords(e.CPUAffinity)) },
 			read: func(r BusReader, e *Exec) ([]string, error) { return kCPUSet.bus[0].read(r, &e.CPUAffinity) }},
 		{suffix: "FromNUMA", sig: "b", write: func(w BusWriter, e *Exec) { w.Bool(e.CPUAffinityFromNUMA) },
 			read: func(r BusReader, e *Exec) ([]string, error) {

@@ -53,6 +53,17 @@ var (
 var busEnum = form[string]{sig: "s", write: busString.write,
 	read: func(r BusReader, _ *string) ([]string, error) { return one(r.String()) }}
 
+// kPrivateTmp is PrivateTmp=, whose "yes" the newer property calls connected.
+var kPrivateTmp = kBoolEnum([]form[string]{busBoolEx[0], {suffix: "Ex", sig: "s",
+	write: func(w BusWriter, v *string) {
+		if *v == "yes" {
+			w.String("connected")
+			return
+		}
+		w.String(*v)
+	},
+	read: busEnum.read}}, "no", "yes", "disconnected", "connected>yes")
+
 // kWatch is one of the pressure watch settings.
 var kWatch = kBoolEnum(one1(busEnum), "auto", "no", "yes", "skip")
 
@@ -211,6 +222,26 @@ var kNotifyAccess = func() *kind[Service] {
 			read:  func(r BusReader, _ *Service) ([]string, error) { return one(r.String()) }}},
 	}
 }()
+
+// kRestartKillSignal is RestartKillSignal=, which falls back to KillSignal=.
+var kRestartKillSignal = &kind[Kill]{
+	name: kSignalOptional.name,
+	parse: func(c *Context, k *Kill, text string) error {
+		return kSignalOptional.parse(c, &k.RestartKillSignal, text)
+	},
+	format: func(k *Kill) []string { return []string{formatSignal(k.RestartKillSignal)} },
+	bus: []form[Kill]{{sig: "i",
+		write: func(w BusWriter, k *Kill) { w.Int32(k.RestartSignal()) },
+		read:  func(r BusReader, _ *Kill) ([]string, error) { return one(formatSignal(r.Int32())) }}},
+}
+
+// RestartSignal is the first signal of a stop that is part of a restart.
+func (k *Kill) RestartSignal() int32 {
+	if k.RestartKillSignal != 0 {
+		return k.RestartKillSignal
+	}
+	return k.KillSignal
+}
 
 // patchVarRun moves paths below the old /var/run/ to /run/.
 func (c *Context) patchVarRun(path string) string {

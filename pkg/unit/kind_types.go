@@ -43,7 +43,7 @@ func listenImpl(kindWord string, check func(s string) (string, error), first boo
 		c.bus = []formInfo{{sig: "a(ss)"}}
 		c.writeFn = func(w BusWriter, t target, _ int) {
 			list := *add(t, false)
-			writePairs(w, len(list), func(i int) (string, string) { return list[i].Kind, list[i].Address })
+			writePairs(w, len(list), func(i int) (string, string) { return list[i].Kind, listenText(list[i]) })
 		}
 	}
 	return c
@@ -118,14 +118,16 @@ func timerForms(base string) []formInfo {
 }
 
 // WriteTimers writes the configured timers as TimersMonotonic, or with
-// calendar as TimersCalendar, with next giving the next elapse of each in µs.
+// calendar as TimersCalendar, the latest first, with next giving the next
+// elapse of each in µs.
 func WriteTimers(w BusWriter, list []TimerSpec, calendar bool, next func(i int) uint64) {
 	elem := "(stt)"
 	if calendar {
 		elem = "(sst)"
 	}
 	w.BeginArray(elem)
-	for i, s := range list {
+	for i := len(list) - 1; i >= 0; i-- {
+		s := list[i]
 		if (s.Base == "Calendar") != calendar {
 			continue
 		}
@@ -178,50 +180,37 @@ func pathImpl(typ string, first bool) *custom {
 		c.bus = []formInfo{{sig: "a(ss)"}}
 		c.writeFn = func(w BusWriter, t target, _ int) {
 			l := *list(t, false)
-			writePairs(w, len(l), func(i int) (string, string) { return l[i].Type, l[i].Path })
+			last := len(l) - 1 // systemd shows the latest first
+			writePairs(w, len(l), func(i int) (string, string) { return l[last-i].Type, l[last-i].Path })
 		}
 	}
 	return c
 }
 
-// streamAddress checks what ListenStream= and the like take: a path, an
-// abstract name with @, a port, an address with port, vsock:CID:PORT.
+// streamAddress checks what ListenStream= and the like take. A path below the
+// old /var/run/ is moved.
 func streamAddress(s string) (string, error) {
-	const sunPathMax = 107
-	switch {
-	case strings.HasPrefix(s, "/"):
-		p, err := checkAbsolute(s)
-		if err == nil && len(p) > sunPathMax {
-			err = errText("socket path ", quoted(s), " is too long")
-		}
-		return p, err
-	case strings.HasPrefix(s, "@"):
-		if len(s) < 2 || len(s) > sunPathMax+1 {
-			return "", errText("abstract socket ", quoted(s), " is not valid")
-		}
-		return s, nil
-	case strings.HasPrefix(s, "vsock:"):
-		return vsockAddress(s)
+	if rest, ok := strings.CutPrefix(s, "/var/run/"); ok {
+		s = "/run/" + rest
 	}
-	return internetAddress(s)
+	_, err := value.ParseListen(s)
+	return s, err
 }
 
-func vsockAddress(s string) (string, error) {
-	cid, port, ok := strings.Cut(strings.TrimPrefix(s, "vsock:"), ":")
-	for _, typ := range [...]string{"", "stream", "dgram", "seqpacket"} {
-		if typ != "" && strings.HasPrefix(cid, typ) {
-			cid = strings.TrimPrefix(cid, typ)
+// listenText is how the bus shows an address: a port alone gets the address
+// it is bound to.
+func listenText(l Listen) string {
+	switch l.Kind {
+	case "Stream", "Datagram", "SequentialPacket":
+		if a, err := value.ParseListen(l.Address); err == nil {
+			return a.String()
+		}
+	case "Netlink":
+		if a, err := value.ParseListenNetlink(l.Address); err == nil {
+			return a.String()
 		}
 	}
-	if _, err := value.ParseUint(port, 32); !ok || err != nil {
-		return "", errText("vsock address ", quoted(s), " is not valid")
-	}
-	if cid != "" {
-		if _, err := value.ParseUint(cid, 32); err != nil {
-			return "", errText("vsock address ", quoted(s), " is not valid")
-		}
-	}
-	return s, nil
+	return l.Address
 }
 
 // messageQueueName is the rule of mq_overview(7).
@@ -233,18 +222,9 @@ func messageQueueName(s string) (string, error) {
 	return s, nil
 }
 
-// netlinkAddress is a family and an optional group.
 func netlinkAddress(s string) (string, error) {
-	fields := strings.Fields(s)
-	if len(fields) == 0 || len(fields) > 2 || !onlyChars(fields[0], "abcdefghijklmnopqrstuvwxyz0123456789-") {
-		return "", errText("netlink address ", quoted(s), " is not valid")
-	}
-	if len(fields) == 2 {
-		if _, err := value.ParseUint(fields[1], 32); err != nil {
-			return "", err
-		}
-	}
-	return strings.Join(fields, " "), nil
+	_, err := value.ParseListenNetlink(s)
+	return s, err
 }
 
 // Transport protocols (ip(7)).
@@ -260,7 +240,7 @@ var (
 	bindFamilies     = map[string]int32{"ipv4": familyINET, "ipv6": familyINET6}
 	bindProtocols    = map[string]int32{"tcp": protocolTCP, "udp": protocolUDP}
 	netfilterFamily  = map[string]int32{"inet": 1, "ip": 2, "arp": 3, "netdev": 5, "bridge": 7, "ip6": 10}
-	netfilterSources = map[string]int32{"cgroup": 0, "user": 1, "group": 2}
+	netfilterSources = map[string]int32{"cgroup": 3, "user": 4, "group": 5}
 )
 
 // kIPTOS is IPTOS=: a word or a number; empty text unsets.
@@ -351,58 +331,14 @@ var kSocketBind = listKind("[FAMILY:][TRANSPORT:]PORTS, or any", func(_ *Context
 })
 
 func parseSocketBind(s string) (SocketBindRule, error) {
-	var r SocketBindRule
-	bad := errText("bind rule ", quoted(s), " is not valid")
-	rest := s
-	for {
-		word, after, more := strings.Cut(rest, ":")
-		if f, ok := bindFamilies[word]; ok && r.Family == 0 && r.Protocol == 0 {
-			r.Family = f
-		} else if p, ok := bindProtocols[word]; ok && r.Protocol == 0 {
-			r.Protocol = p
-		} else {
-			break
-		}
-		if !more {
-			return r, nil
-		}
-		rest = after
-	}
-	if rest == "any" {
-		return r, nil
-	}
-	lo, hi, isRange := strings.Cut(rest, "-")
-	first, err := value.ParseUint(lo, 16)
-	if err != nil || first == 0 {
-		return r, bad
-	}
-	last := first
-	if isRange {
-		if last, err = value.ParseUint(hi, 16); err != nil || last < first {
-			return r, bad
-		}
-	}
-	r.Port, r.Count = uint16(first), uint16(last-first+1)
-	return r, nil
+	r, err := value.ParseSocketBindRule(s)
+	return SocketBindRule{Family: bindFamilies[r.Family], Protocol: bindProtocols[r.Protocol],
+		Count: uint16(r.Ports), Port: r.PortMin}, err
 }
 
 func socketBindText(r SocketBindRule) string {
-	var parts []string
-	if f := codeName(bindFamilies, r.Family); f != "" {
-		parts = append(parts, f)
-	}
-	if p := codeName(bindProtocols, r.Protocol); p != "" {
-		parts = append(parts, p)
-	}
-	switch {
-	case r.Port != 0 && r.Count > 1:
-		parts = append(parts, formatUint32(uint32(r.Port))+"-"+formatUint32(uint32(r.Port)+uint32(r.Count)-1))
-	case r.Port != 0:
-		parts = append(parts, formatUint32(uint32(r.Port)))
-	case len(parts) == 0:
-		parts = append(parts, "any")
-	}
-	return strings.Join(parts, ":")
+	return value.SocketBindRule{Family: codeName(bindFamilies, r.Family), Protocol: codeName(bindProtocols, r.Protocol),
+		PortMin: r.Port, Ports: uint32(r.Count)}.String()
 }
 
 // kNFTSet is NFTSet=SOURCE:FAMILY:TABLE:SET.

@@ -108,6 +108,7 @@ func DefaultManagerConfig(system bool) *ManagerConfig {
 		DefaultRestartUSec:                 100 * 1000,
 		DefaultStartLimitIntervalUSec:      10 * usecPerSec,
 		DefaultStartLimitBurst:             5,
+		DefaultCPUAccounting:               Yes,
 		DefaultMemoryAccounting:            Yes,
 		DefaultTasksAccounting:             Yes,
 		DefaultTasksMax:                    Limit{Scale: uint32(uint64(1<<32-1) * tasksMaxPct / 100)},

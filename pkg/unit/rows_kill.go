@@ -8,7 +8,7 @@ func killRows() []*Row {
 			"Which processes are killed on stop.", "mixed", since(1), settable, full),
 		row(InKill, "KillSignal", kSignal, inKill(func(b *Kill) *int32 { return &b.KillSignal }),
 			"First signal on stop.", "SIGQUIT", since(3), settable, full),
-		row(InKill, "RestartKillSignal", kSignalOptional, inKill(func(b *Kill) *int32 { return &b.RestartKillSignal }),
+		row(InKill, "RestartKillSignal", kRestartKillSignal, inKill(func(b *Kill) *Kill { return b }),
 			"First signal on a stop that is part of a restart.", "SIGUSR2", since(244), settable, full),
 		row(InKill, "SendSIGHUP", kBool, inKill(func(b *Kill) *bool { return &b.SendSIGHUP }),
 			"Send SIGHUP right after KillSignal=.", "yes", since(207), settable, full),

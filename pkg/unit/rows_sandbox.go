@@ -34,7 +34,7 @@ func sandboxRows() []*Row {
 			"No network but a loopback.", "yes", since(33), settable, partly("each command of the unit gets a network of its own; not shared by JoinsNamespaceOf=")),
 		row(InExec, "PrivatePIDs", kBoolEnum(one1(busEnum), "no", "yes"), inSandbox(func(b *Sandbox) *string { return &b.PrivatePIDs }),
 			"An own pid name space.", "yes", since(257), settable, unsupported),
-		row(InExec, "PrivateTmp", kBoolEnum(busBoolEx, "no", "yes", "disconnected"), inSandbox(func(b *Sandbox) *string { return &b.PrivateTmp }),
+		row(InExec, "PrivateTmp", kPrivateTmp, inSandbox(func(b *Sandbox) *string { return &b.PrivateTmp }),
 			"An own /tmp and /var/tmp.", "yes", since(1), settable, partly("not shared by JoinsNamespaceOf=")),
 		row(InExec, "PrivateUsers", kPrivateUsers, inSandbox(func(b *Sandbox) *string { return &b.PrivateUsers }),
 			"An own user name space.", "identity", since(232), settable, full),

@@ -126,8 +126,8 @@ var rlimitExamples = [RLimitMax]string{
 func execLimitRows() []*Row {
 	var rows []*Row
 	for i, name := range RLimitNames {
-		rows = append(rows, row(InExec, "Limit"+name, kRlimit(i),
-			inExec(func(b *Exec) **value.Rlimit { return &b.Limits[i] }),
+		rows = append(rows, row(InExec, "Limit"+name, kExecLimit(i),
+			inExec(func(b *Exec) *Exec { return b }),
 			"Limit of "+rlimitDocs[i]+".", rlimitExamples[i], since(1), settable, full))
 	}
 	return rows
