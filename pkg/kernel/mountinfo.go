@@ -127,7 +127,7 @@ func parseMount(line []byte, in interner) (m Mount, ok bool) {
 	m = Mount{ID: id, Parent: parent, Major: uint32(maj), Minor: uint32(mnr)}
 	m.Root, m.Point, m.Options = in.unescape(next()), in.unescape(next()), in.unescape(next())
 	// Optional fields end with a lone dash.
-	var optional []byte
+	optional, used := line, 0
 	for {
 		if len(line) == 0 {
 			return Mount{}, false
@@ -136,12 +136,9 @@ func parseMount(line []byte, in interner) (m Mount, ok bool) {
 		if len(f) == 1 && f[0] == '-' {
 			break
 		}
-		if len(optional) > 0 {
-			optional = append(optional, ' ')
-		}
-		optional = append(optional, f...)
+		used += len(f) + 1
 	}
-	m.Optional = in.string(optional)
+	m.Optional = in.string(optional[:max(used-1, 0)])
 	m.Type, m.Source, m.SuperOptions = in.unescape(next()), in.unescape(next()), in.unescape(next())
 	return m, m.Point != "" && m.Type != ""
 }
