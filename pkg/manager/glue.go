@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"sort"
 
 	"golang.org/x/sys/unix"
@@ -281,9 +280,6 @@ func splitLines(s string) (lines []string) {
 	}
 	return lines
 }
-
-// freeMemory gives back to the kernel what boot or reload have left behind.
-func (m *Manager) freeMemory() { m.work.add(func() func() { debug.FreeOSMemory(); return nil }) }
 
 // memoryText describes the heap (SIGRTMIN+18 with 0x301).
 func memoryText() string {

@@ -10,6 +10,7 @@ import (
 	"github.com/muster-init/muster/pkg/cgroup"
 	"github.com/muster-init/muster/pkg/depend"
 	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/unit"
 )
 
@@ -93,8 +94,13 @@ func (c *cgroups) event(name string, ev cgroup.Event) {
 	}
 	c.m.submit(machine.CgroupFrozen{Unit: name, Frozen: ev.Frozen})
 	if !ev.Populated {
-		// The exits of the last processes may still wait to be reaped: they come first.
+		// The exits of the last processes may still wait to be reaped: they come first. Handling them may start new ones.
 		c.m.reap()
+		if p, ok := c.paths[name]; ok {
+			if now, err := c.tree.State(p); err == nil && now.Populated {
+				return
+			}
+		}
 		c.m.submit(machine.CgroupEmpty{Unit: name})
 	}
 }
@@ -325,5 +331,27 @@ func (c *cgroups) rescan() {
 		}
 		c.realize(u.Name())
 		c.event(u.Name(), cgroup.Event{Path: p, State: state})
+	}
+}
+
+// oomKills looks for out-of-memory kills before the exits of killed processes are delivered: SIGKILL alone doesn't tell who sent it.
+func (c *cgroups) oomKills(ended []kernel.Exit) {
+	if c.tree == nil || c.tree.Status().Controllers&cgroup.ParseMask("memory") == 0 {
+		return
+	}
+	for _, exit := range ended {
+		u := c.m.eng.UnitByPID(int32(exit.Pid))
+		if u == nil || exit.Code != kernel.CLDKilled || exit.Status != int(unix.SIGKILL) {
+			continue
+		}
+		g, p := c.inner[u.Name()], c.paths[u.Name()]
+		if g == nil {
+			continue
+		}
+		if n := c.tree.OOMKills(p); n != unit.Infinity && n > g.oomKill {
+			count := n - g.oomKill
+			g.oomKill = n
+			c.m.submit(machine.OOMKill{Unit: u.Name(), Count: count})
+		}
 	}
 }

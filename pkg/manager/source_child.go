@@ -56,6 +56,7 @@ func (m *Manager) reap() {
 		ended = append(ended, exit)
 	}
 	m.readNotify() // from those that ended between the two looks
+	m.cg.oomKills(ended)
 	for _, exit := range ended {
 		m.childEnded(exit)
 	}

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/engine/service"
 	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/notify"
 )
@@ -57,11 +58,11 @@ func (m *Manager) notified(d *kernel.Datagram) {
 		m.log.debug("", "A notification of pid %d, which belongs to no unit, was ignored.", pid)
 		return
 	}
-	m.submit(machine.Notify{Unit: unitName, PID: pid, UID: d.Cred.Uid, Msg: m.notifyMessage(&msg, d)})
+	m.submit(machine.Notify{Unit: unitName, PID: pid, UID: d.Cred.Uid, Msg: m.notifyMessage(unitName, &msg, d)})
 }
 
 // notifyMessage translates the decoded datagram; descriptors become handles, which the engine owns from here on.
-func (m *Manager) notifyMessage(n *notify.Message, d *kernel.Datagram) machine.NotifyMessage {
+func (m *Manager) notifyMessage(unitName string, n *notify.Message, d *kernel.Datagram) machine.NotifyMessage {
 	out := machine.NotifyMessage{
 		Ready: n.Ready, Reloading: n.Reloading, Stopping: n.Stopping, Status: n.Status, Errno: n.Errno, BusError: n.BusError,
 		VarlinkError: n.VarlinkError, MainPID: n.MainPID, Watchdog: n.Watchdog, WatchdogTrigger: n.WatchdogTrigger,
@@ -78,7 +79,7 @@ func (m *Manager) notifyMessage(n *notify.Message, d *kernel.Datagram) machine.N
 	}
 	if n.FDStore {
 		for _, fd := range d.FDs {
-			out.FDs = append(out.FDs, m.fds.add(fd))
+			out.FDs = append(out.FDs, m.storedOrNew(unitName, fd))
 		}
 		d.FDs = nil
 	}
@@ -107,4 +108,30 @@ func (m *Manager) pollHandle(h machine.Handle) {
 func (m *Manager) closeHandle(h machine.Handle) {
 	m.sources.remove(m.fds.fd(h))
 	m.fds.close(h)
+}
+
+// storedOrNew gives a received descriptor a handle: that of the same open file if the unit has it in its fd store already (the double is closed), else
+// a new one.
+func (m *Manager) storedOrNew(unitName string, fd int) machine.Handle {
+	if u := m.eng.Unit(unitName); u != nil {
+		if svc, ok := u.Machine().(*service.Machine); ok {
+			for _, stored := range svc.State().Store {
+				if have := m.fds.fd(stored.Handle); have >= 0 && sameFile(have, fd) {
+					_ = unix.Close(fd)
+					return stored.Handle
+				}
+			}
+		}
+	}
+	return m.fds.add(fd)
+}
+
+// kcmpFile is KCMP_FILE of kcmp(2).
+const kcmpFile = 0
+
+// sameFile reports whether two descriptors share one open file description.
+func sameFile(a, b int) bool {
+	pid := uintptr(unix.Getpid())
+	r, _, errno := unix.Syscall6(unix.SYS_KCMP, pid, pid, kcmpFile, uintptr(a), uintptr(b), 0)
+	return errno == 0 && r == 0
 }

@@ -85,7 +85,7 @@ func DefaultManagerConfig(system bool) *ManagerConfig {
 		System:                             system,
 		LogLevel:                           syslogInfo,
 		LogTarget:                          "journal-or-kmsg",
-		StatusUnitFormat:                   "description",
+		StatusUnitFormat:                   "combined",
 		DumpCore:                           true,
 		CrashAction:                        "freeze",
 		CrashChangeVT:                      -1,
