@@ -8,6 +8,9 @@ import (
 	"runtime"
 
 	"github.com/muster-init/muster/pkg/manager"
+
+	// Takes the signals of a re-executed PID 1 before the Go runtime has its own handlers.
+	_ "github.com/muster-init/muster/pkg/kernel/rawsig/early"
 )
 
 const usage = `muster: system and service manager

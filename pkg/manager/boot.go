@@ -38,6 +38,7 @@ var bootSteps = []step{
 	{"open the cgroup tree", (*Manager).openCgroups, false},
 	{"prepare spawning", (*Manager).prepareSpawning, true},
 	{"open the state", (*Manager).recoverState, false},
+	{"guard against crashes", (*Manager).guardAgainstCrashes, false},
 	{"open the sources", (*Manager).openSources, true},
 	{"run the generators", (*Manager).runGenerators, false},
 	{"load units", (*Manager).openLoader, true},
@@ -87,6 +88,7 @@ func randomID() string {
 // prepareProcess sets what every child would inherit and what keeps PID 1 alive.
 func (m *Manager) prepareProcess() error {
 	debug.SetGCPercent(50)
+	kernel.IgnoreBrokenPipes()
 	unix.Umask(0)
 	if !m.system {
 		unix.Umask(0o022)

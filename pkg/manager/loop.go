@@ -41,6 +41,9 @@ func clock(id int32) uint64 {
 
 // run is the loop. It returns when an objective is set.
 func (m *Manager) run() {
+	if err := kernel.Heartbeat(heartbeatUSec); err != nil {
+		m.log.warning("", "A hang of the manager would not be noticed: %v", err)
+	}
 	for m.objective == objectiveRun {
 		m.turn()
 	}
@@ -72,6 +75,17 @@ func (m *Manager) turn() {
 		}
 	}
 	m.bus.flush()
+	m.settleCgroups()
+}
+
+// settleCgroups turns off controllers that nobody needs any more, when there is nothing else to do.
+func (m *Manager) settleCgroups() {
+	if m.cg.tree == nil || m.cg.tree.Unsettled() == 0 || m.eng.JobCount() > 0 {
+		return
+	}
+	for _, err := range m.cg.tree.Settle() {
+		m.log.debug("", "%v", err)
+	}
 }
 
 // source is what a Poller token leads to.

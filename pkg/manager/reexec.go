@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/manager/statelog"
 )
@@ -183,21 +182,24 @@ const (
 	// crashWindowUSec and crashesMax bound the crashes after which the manager stops trying and only keeps the system alive.
 	crashWindowUSec = 60_000_000
 	crashesMax      = 5
+	crashesKept     = 32
 )
 
-// guardAgainstCrashes arms what re-executes this image if it crashes or hangs. The state is in memory files at any moment.
-func (m *Manager) guardAgainstCrashes() {
+// guardAgainstCrashes arms what re-executes this image if it crashes. The state is in memory files at any moment, so this comes as early as those are
+// there. Hangs are watched for only once the loop runs.
+func (m *Manager) guardAgainstCrashes() error {
 	if m.opt.Crashed {
 		m.crashes = append(m.crashes, clock(unix.CLOCK_MONOTONIC))
+		if len(m.crashes) > crashesKept {
+			m.crashes = m.crashes[len(m.crashes)-crashesKept:]
+		}
 		m.log.emergency("", "The manager crashed and was re-executed with its state (crash %d).", len(m.crashes))
 		m.saveShell()
 	}
-	if err := kernel.InstallCrashHook("/proc/self/exe", m.reexecArguments(true), os.Environ()); err != nil {
-		m.log.warning("", "A crash of the manager would not be survived: %v", err)
+	if m.crashLoop() {
+		m.minimal()
 	}
-	if err := kernel.Heartbeat(heartbeatUSec); err != nil {
-		m.log.warning("", "A hang of the manager would not be noticed: %v", err)
-	}
+	return kernel.InstallCrashHook("/proc/self/exe", m.reexecArguments(true), os.Environ())
 }
 
 // crashLoop reports whether the manager crashed so often within a minute that it should not manage any more.
@@ -212,9 +214,34 @@ func (m *Manager) crashLoop() bool {
 	return recent >= crashesMax
 }
 
+// minimal is what is left when the manager crashes again and again: the services go on as they are, every ended process is reaped, and a root shell
+// on the console lets a person mend what is broken and try again with `kill -RTMIN+25 1`, or restart the machine. It ends when somebody asks for a new try.
+func (m *Manager) minimal() {
+	m.console.write("\r\nmuster: the manager crashed " + strconv.Itoa(crashesMax) + " times within a minute. The services keep running, but nothing is managed until it is re-executed: kill -RTMIN+25 1\r\n")
+	fd, err := kernel.InstallSignals(kernel.ManagerSignals())
+	for again := false; err == nil && !again; {
+		for {
+			if pid, e := unix.Wait4(-1, nil, unix.WNOHANG, nil); e != nil || pid <= 0 {
+				break
+			}
+		}
+		if m.system && !m.container {
+			m.emergencyShell()
+		}
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1000)
+		for {
+			s, ok := kernel.ReadSignal(fd)
+			if !ok {
+				break
+			}
+			again = again || int(s.Signo) == sigRTMin+25 || s.Signo == unix.SIGTERM
+		}
+	}
+	m.crashes = nil
+}
+
 // restoreOrStart begins the loop's work: with the state of the last image, or with the job that boots the system.
 func (m *Manager) restoreOrStart() error {
-	defer m.guardAgainstCrashes()
 	if len(m.records) > 0 {
 		if err := m.eng.Restore(m.records); err != nil {
 			return err
@@ -234,5 +261,4 @@ func (m *Manager) adopt() {
 	}
 	m.childrenEnded = true
 	m.cg.rescan()
-	_ = machine.Never
 }
