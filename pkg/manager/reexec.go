@@ -188,6 +188,7 @@ const (
 // guardAgainstCrashes arms what re-executes this image if it crashes. The state is in memory files at any moment, so this comes as early as those are
 // there. Hangs are watched for only once the loop runs.
 func (m *Manager) guardAgainstCrashes() error {
+	err := kernel.InstallCrashHook("/proc/self/exe", m.reexecArguments(true), os.Environ())
 	if m.opt.Crashed {
 		m.crashes = append(m.crashes, clock(unix.CLOCK_MONOTONIC))
 		if len(m.crashes) > crashesKept {
@@ -199,7 +200,7 @@ func (m *Manager) guardAgainstCrashes() error {
 	if m.crashLoop() {
 		m.minimal()
 	}
-	return kernel.InstallCrashHook("/proc/self/exe", m.reexecArguments(true), os.Environ())
+	return err
 }
 
 // crashLoop reports whether the manager crashed so often within a minute that it should not manage any more.
