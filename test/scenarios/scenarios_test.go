@@ -160,8 +160,8 @@ func (h *harness) report(t *testing.T, name string, b *box.Box, result box.Resul
 	t.Errorf("%s on %s: exit status %d, %v\n%s%s%s", name, h.program.Name, result.Code, err, lastLines(result.Stdout, 20), lastLines(result.Stderr, 20), console)
 }
 
-// boot starts the init with a default.target that only reaches basic.target
-// and the bus: the scenarios bring their own units.
+// boot starts the init with a default.target that only reaches basic.target: the
+// scenarios bring their own units.
 func (h *harness) boot(ctx context.Context, t *testing.T, units map[string]box.File, own *ownBoot) *box.Box {
 	t.Helper()
 	files := box.Identity()
@@ -169,8 +169,7 @@ func (h *harness) boot(ctx context.Context, t *testing.T, units map[string]box.F
 	files["/etc/systemd/system/scenarios.target"] = box.File{Content: `[Unit]
 Description=Ready for scenarios
 Requires=basic.target
-Wants=dbus.service
-After=basic.target dbus.service
+After=basic.target
 AllowIsolate=yes
 `}
 	for path, file := range units {

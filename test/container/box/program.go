@@ -113,7 +113,7 @@ func Identity() map[string]File {
 func (b *Box) WaitRunning(ctx context.Context, ctl string) (string, error) {
 	last := ""
 	for {
-		result, err := b.Exec(ctx, ctl, "is-system-running", "--wait")
+		result, err := b.Exec(ctx, ctl, "is-system-running")
 		if err != nil {
 			return last, fmt.Errorf("waiting for default.target: %w (last state %q)", err, last)
 		}
