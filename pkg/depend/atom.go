@@ -61,7 +61,9 @@ var (
 	RetroactiveStopOnStop = Of(unit.DepBoundBy, unit.DepPropagatesStopTo)
 
 	// PropagateStop: a stop job of the unit stops the peer.
-	PropagateStop = Of(unit.DepRequiredBy, unit.DepRequisiteOf, unit.DepBoundBy, unit.DepConsistsOf, unit.DepPropagatesStopTo)
+	PropagateStop = Of(unit.DepRequiredBy, unit.DepRequisiteOf, unit.DepBoundBy, unit.DepConsistsOf)
+	// PropagateStopOnly: a stop or restart job of the unit stops the peer, unless the same transaction starts it again: then it is restarted.
+	PropagateStopOnly = Of(unit.DepPropagatesStopTo)
 	// PropagateRestart: a restart job of the unit restarts the peer if it is up.
 	PropagateRestart = Of(unit.DepRequiredBy, unit.DepRequisiteOf, unit.DepBoundBy, unit.DepConsistsOf)
 	// PropagateReload: a reload job of the unit reloads the peer if it is up.

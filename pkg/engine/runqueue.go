@@ -199,9 +199,7 @@ func (e *Engine) stop(u *Unit, j *Job) verdict {
 		return verdict{result: job.Done}
 	}
 	if u.get().Freezer != "" {
-		// Frozen processes would not see the signals that ask them to end.
-		e.emit(machine.FreezeCgroup{Unit: u.Name(), Thaw: true})
-		e.setFreezer(u, "thawing")
+		return verdict{result: job.Frozen} // its processes would not see the signals that ask them to end
 	}
 	return e.begin(u, j, machine.Machine.Stop)
 }
@@ -216,8 +214,7 @@ func (e *Engine) reload(u *Unit, j *Job) verdict {
 		return verdict{result: job.Frozen}
 	}
 	if !e.reader(u).CanReload(u.cfg) {
-		// A unit that only passes reloads on is reloaded by that.
-		return verdict{result: job.Done}
+		return verdict{result: job.Done} // a unit that only passes reloads on is reloaded by that
 	}
 	return e.begin(u, j, machine.Machine.Reload)
 }

@@ -264,9 +264,13 @@ func (e *Engine) applicable(u *Unit, typ job.Type) *machine.Error {
 	return nil
 }
 
-// CanReload reports whether a reload job applies: by the unit's own settings or because it passes reloads on.
+// CanReload reports whether a reload job applies: by the unit's own settings, or for types that have none for that, because it
+// passes reloads on.
 func (e *Engine) CanReload(u *Unit) bool {
-	return e.reader(u).CanReload(u.cfg) || e.anyPeer(u, depend.PropagateReload, func(*Unit) bool { return true })
+	if u.cfg.Type == unit.TypeService || u.cfg.Type == unit.TypeMount {
+		return e.reader(u).CanReload(u.cfg)
+	}
+	return e.anyPeer(u, depend.PropagateReload, func(*Unit) bool { return true })
 }
 
 // loadError is why jobs other than stop can't be made for a unit.
@@ -311,12 +315,28 @@ func (t *transaction) expand(c *candidate) {
 		restart = restart || t.req.mode == job.RestartDependencies && c == t.anchor
 	case job.Stop:
 		pullAll(depend.PropagateStop, job.Stop, true, false)
+		t.stopOnly(c)
 	case job.Reload:
 		pullAll(depend.PropagateReload, job.TryReload, false, false)
 	}
 	if restart {
 		pullAll(depend.PropagateRestart, job.TryRestart, true, false)
+		t.stopOnly(c)
 	}
+}
+
+// stopOnly pulls in the stops of PropagatesStopTo=.
+func (t *transaction) stopOnly(c *candidate) {
+	t.e.peers(c.u, depend.PropagateStopOnly, func(p *Unit, via depend.Mask) bool {
+		typ := job.Stop
+		for _, k := range t.byUnit[p] {
+			if !k.dead && (k.typ == job.Start || k.typ == job.Restart) {
+				typ = job.TryRestart
+			}
+		}
+		t.work = append(t.work, pull{u: p, typ: typ, want: want{by: c, via: via, matters: true}})
+		return true
+	})
 }
 
 // isolate adds stop jobs for all units that are up and not part of the transaction.
