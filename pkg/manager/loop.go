@@ -76,6 +76,7 @@ func (m *Manager) turn() {
 	}
 	m.bus.flush()
 	m.settleCgroups()
+	m.trimWhenIdle()
 }
 
 // settleCgroups turns off controllers that nobody needs any more, when there is nothing else to do.
@@ -133,7 +134,7 @@ func (m *Manager) timeoutUSec() int64 {
 	if m.eng.Runnable() || m.childrenEnded {
 		return 0
 	}
-	deadline := m.eng.Deadline()
+	deadline := min(m.eng.Deadline(), m.trimDeadline())
 	if deadline == machine.Never {
 		return -1
 	}

@@ -77,6 +77,7 @@ type Manager struct {
 	installedJobs   uint32
 	failedJobs      uint32
 	stamps          timestamps
+	trim            trim
 }
 
 // directories are the places that differ between the system manager and a user manager.
@@ -113,6 +114,7 @@ func (m *Manager) submit(ev machine.Event) {
 	}
 	m.events = m.events[:0]
 	m.draining = false
+	m.trim.steps++
 	m.export()
 }
 

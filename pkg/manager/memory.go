@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/engine/machine"
 )
 
 // freeMemory gives back to the kernel what boot or reload have left behind: the free heap, and the pages of the program that only they have used
@@ -19,6 +21,41 @@ func (m *Manager) freeMemory() {
 		dropCleanPages()
 		return nil
 	})
+}
+
+// trim says when memory is given back next: once the manager has been idle for a while after it did enough to be worth it.
+type trim struct {
+	steps int    // events since the last time
+	seen  int    // steps when the idle time began
+	at    uint64 // monotonic µs; 0: nothing to do
+}
+
+const (
+	trimStepsMin = 256
+	trimIdleUSec = 1_500_000
+)
+
+// trimDeadline is when the loop has to wake up for it, machine.Never if not.
+func (m *Manager) trimDeadline() uint64 {
+	if m.trim.at == 0 {
+		return machine.Never
+	}
+	return m.trim.at
+}
+
+// trimWhenIdle gives memory back when nothing has happened since the time was set; otherwise the time begins anew.
+func (m *Manager) trimWhenIdle() {
+	if m.trim.steps < trimStepsMin || !m.booted {
+		return
+	}
+	now := clock(unix.CLOCK_MONOTONIC)
+	switch {
+	case m.trim.at == 0 || m.trim.seen != m.trim.steps && now >= m.trim.at:
+		m.trim.at, m.trim.seen = now+trimIdleUSec, m.trim.steps
+	case now >= m.trim.at:
+		m.trim = trim{}
+		m.freeMemory()
+	}
 }
 
 // dropCleanPages unmaps the pages of read-only file mappings of this process. A private mapping that can't be written has no page that could be lost.
