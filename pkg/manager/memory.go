@@ -28,10 +28,12 @@ type trim struct {
 	steps int    // events since the last time
 	seen  int    // steps when the idle time began
 	at    uint64 // monotonic µs; 0: nothing to do
+	units int    // that were loaded at the last time
 }
 
 const (
 	trimStepsMin = 256
+	trimUnitsMin = 64
 	trimIdleUSec = 1_500_000
 )
 
@@ -45,7 +47,9 @@ func (m *Manager) trimDeadline() uint64 {
 
 // trimWhenIdle gives memory back when nothing has happened since the time was set; otherwise the time begins anew.
 func (m *Manager) trimWhenIdle() {
-	if m.trim.steps < trimStepsMin || !m.booted {
+	units, _ := m.eng.Len()
+	grown := units-m.trim.units > trimUnitsMin || m.trim.units-units > trimUnitsMin
+	if m.trim.steps < trimStepsMin && !grown || !m.booted {
 		return
 	}
 	now := clock(unix.CLOCK_MONOTONIC)
@@ -53,7 +57,7 @@ func (m *Manager) trimWhenIdle() {
 	case m.trim.at == 0 || m.trim.seen != m.trim.steps && now >= m.trim.at:
 		m.trim.at, m.trim.seen = now+trimIdleUSec, m.trim.steps
 	case now >= m.trim.at:
-		m.trim = trim{}
+		m.trim = trim{units: units}
 		m.freeMemory()
 	}
 }
