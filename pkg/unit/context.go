@@ -31,6 +31,7 @@ type Context struct {
 	badText string // first fatal fault
 
 	skipInstall bool
+	stop        bool      // the rest of the file isn't to be read
 	brokenBy    FaultKind // why the fragment can't be read at all
 }
 
@@ -54,7 +55,7 @@ func (c *Context) warn(parts ...string) {
 // assign runs a row's parser on one value and turns its error into messages.
 func (c *Context) assign(row *Row, text string) {
 	if row.Legacy != "" {
-		c.warn(row.Name, "= ", row.Legacy)
+		c.say(LevelNotice, row.Name+"= "+row.Legacy)
 	}
 	c.row = row
 	err := row.impl.parse(c, c.target(), text)
@@ -63,10 +64,12 @@ func (c *Context) assign(row *Row, text string) {
 		return
 	}
 	if isFatal(err) {
+		// As in systemd the rest of the file isn't read. A drop-in loses only
+		// that; the unit can't be used if it is the fragment.
 		c.say(LevelError, row.Name+"= "+err.Error())
-		if c.badText == "" {
-			m := Message{File: c.file, Line: c.pos.Line, Text: row.Name + "= " + err.Error()}
-			c.badText = m.String()
+		c.stop = true
+		if c.pos.File == 0 {
+			c.fail(row.Name + "= " + err.Error())
 		}
 		return
 	}

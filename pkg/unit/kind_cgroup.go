@@ -135,7 +135,12 @@ func kMemoryMax(zeroOK bool) *kind[Limit] {
 }
 
 // kMemoryOpt is a limit that can be unset; def is shown then.
-func kMemoryOpt(def uint64) *kind[Opt[Limit]] {
+func kMemoryOpt(def uint64) *kind[Opt[Limit]] { return memoryOpt(def, true) }
+
+// kMemoryOptAbove is kMemoryOpt of a limit that can't be zero.
+func kMemoryOptAbove(def uint64) *kind[Opt[Limit]] { return memoryOpt(def, false) }
+
+func memoryOpt(def uint64, zeroOK bool) *kind[Opt[Limit]] {
 	return &kind[Opt[Limit]]{
 		name: "size, percentage or infinity",
 		parse: func(c *Context, cur *Opt[Limit], s string) error {
@@ -143,7 +148,7 @@ func kMemoryOpt(def uint64) *kind[Opt[Limit]] {
 				*cur = Opt[Limit]{}
 				return nil
 			}
-			l, err := parseMemory(c, s, true)
+			l, err := parseMemory(c, s, zeroOK)
 			if err == nil {
 				*cur = Some(l)
 			}

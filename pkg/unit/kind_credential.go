@@ -12,7 +12,7 @@ const credentialMax = 1 << 20
 
 func credentialNameValid(s string) bool {
 	const longest = 255
-	return value.FilenameIsValid(s) && len(s) <= longest && value.StringIsSafe(s) && fdNameValid(s)
+	return value.FilenameIsValid(s) && len(s) <= longest && fdNameValid(s)
 }
 
 // kLoadCredential is LoadCredential=ID or ID:PATH. A later assignment of an ID

@@ -16,7 +16,7 @@ func directoryKind(links bool) *kind[[]DirectoryItem] {
 	k := listKind("list of relative paths", func(c *Context, text string) ([]DirectoryItem, error) {
 		var out []DirectoryItem
 		var faults []error
-		r := value.WordReader{Rest: text, Flags: value.WordUnquote}
+		r := value.WordReader{Rest: text, Flags: value.WordUnquote | value.WordRetainEscape}
 		for {
 			word, ok, err := r.Next()
 			if err != nil {
@@ -58,7 +58,7 @@ func directoryKind(links bool) *kind[[]DirectoryItem] {
 
 func (c *Context) directoryItem(word string, links bool) (DirectoryItem, error) {
 	var item DirectoryItem
-	parts, err := value.SplitWords(word, ":", value.WordDontCoalesce|value.WordCUnescape)
+	parts, err := value.SplitWords(word, ":", value.WordDontCoalesce|value.WordCUnescape|value.WordUnescapeSeparators)
 	if err != nil {
 		return item, err
 	}

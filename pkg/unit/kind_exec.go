@@ -450,10 +450,6 @@ func kRlimit(resource int) *kind[*value.Rlimit] {
 	return &kind[*value.Rlimit]{
 		name: "limit, or soft:hard",
 		parse: func(_ *Context, cur **value.Rlimit, text string) error {
-			if text == "" {
-				*cur = nil
-				return nil
-			}
 			l, err := value.ParseRlimit(res, text)
 			if err == nil {
 				*cur = &l

@@ -70,11 +70,7 @@ var kLogFields = listKind("list of FIELD=value", func(c *Context, text string) (
 // only the journal compiles.
 var kLogPatterns = listKind("regular expression, ~ in front denies", func(_ *Context, text string) ([]LogFilterPattern, error) {
 	word, deny := strings.CutPrefix(text, "~")
-	list, err := value.SplitWords(word, "\n", value.WordUnquote|value.WordRetainEscape)
-	if err != nil || len(list) != 1 {
-		return nil, errText("pattern ", quoted(text), " is not valid")
-	}
-	return []LogFilterPattern{{Deny: deny, Pattern: strings.Clone(list[0])}}, nil
+	return []LogFilterPattern{{Deny: deny, Pattern: strings.Clone(word)}}, nil
 }, func(list []LogFilterPattern) []string {
 	var out []string
 	for _, p := range list {
@@ -119,7 +115,7 @@ func logPatternText(allow bool, pattern string) string {
 // logNamespaceValid is the rule for names of journal instances.
 func logNamespaceValid(s string) bool {
 	const longest = 64 // leaves room for the names of its files
-	return len(s) <= longest && value.FilenameIsValid(s) && ValidInstance(Escape(s)) && value.StringIsSafe(s)
+	return len(s) <= longest && value.FilenameIsValid(s) && ValidInstance(s) && value.StringIsSafe(s)
 }
 
 var kLogNamespace = kChecked("journal namespace", logNamespaceValid, false)

@@ -19,14 +19,14 @@ const (
 // parts with specifiers expanded; the last part keeps further colons.
 func colonWords(c *Context, text string, most int) ([][]string, error) {
 	var out [][]string
-	r := value.WordReader{Rest: text, Flags: value.WordUnquote}
+	r := value.WordReader{Rest: text, Flags: value.WordUnquote | value.WordRetainEscape}
 	for {
 		word, ok, err := r.Next()
 		if err != nil || !ok {
 			return out, err
 		}
 		var parts []string
-		inner := value.WordReader{Rest: word, Separators: ":", Flags: value.WordDontCoalesce | value.WordUnquote | value.WordCUnescape}
+		inner := value.WordReader{Rest: word, Separators: ":", Flags: value.WordDontCoalesce | value.WordCUnescape | value.WordUnescapeSeparators}
 		for len(parts) < most-1 {
 			part, ok, err := inner.Next()
 			if err != nil {
@@ -504,6 +504,9 @@ var kSyscallErrno = simple("error number, or kill", func(_ *Context, s string) (
 		return SyscallKill, nil
 	}
 	e, err := value.ParseErrno(s)
+	if err == nil && e == 0 {
+		err = errText("error number is zero")
+	}
 	return int32(e), err
 }, syscallErrnoText, form[int32]{sig: "i", write: busInt32.write,
 	read: func(r BusReader, _ *int32) ([]string, error) { return one(syscallErrnoText(r.Int32())) }})
@@ -617,7 +620,10 @@ func callFilterText(v *FilterList) []string {
 	return lines
 }
 
-func interfaceValid(s string) bool { return value.InterfaceNameIsValid(s) }
+func interfaceValid(s string) bool {
+	_, err := value.ParseUint(s, 32)
+	return err != nil && value.InterfaceNameIsValid(s) // the number of one won't do
+}
 
 // kAddressFamilies is RestrictAddressFamilies=; "none" allows nothing.
 var kAddressFamilies = func() *kind[FilterList] {

@@ -135,20 +135,50 @@ var kPath = simple("path", func(c *Context, s string) (string, error) {
 	return strings.Clone(s), err
 }, plainString, busString)
 
-// kPathRequired is kPath where empty text is a fault, as for Where=.
-var kPathRequired = simple("path", func(c *Context, s string) (string, error) {
-	s, err := c.expand(s)
-	if err != nil {
-		return "", err
-	}
-	s, err = value.ParsePath(s, value.PathAbsolute)
-	return strings.Clone(s), err
-}, plainString, busString)
+// kPathFatal is kPath where a wrong path makes the unit bad-setting: running
+// without it could do harm.
+var kPathFatal = &kind[string]{name: kPath.name, format: kPath.format, bus: kPath.bus,
+	parse: func(c *Context, cur *string, text string) error { return fatal(kPath.parse(c, cur, text)) }}
+
+// kBoolFatal is kBool where a wrong value makes the unit bad-setting.
+var kBoolFatal = &kind[bool]{name: kBool.name, format: kBool.format, bus: kBool.bus,
+	parse: func(c *Context, cur *bool, text string) error { return fatal(kBool.parse(c, cur, text)) }}
+
+// required is a kind that doesn't take empty text.
+func required[T any](k *kind[T]) *kind[T] {
+	return &kind[T]{name: k.name, format: k.format, bus: k.bus, parse: func(c *Context, cur *T, text string) error {
+		if text == "" {
+			return errText("value is empty")
+		}
+		return k.parse(c, cur, text)
+	}}
+}
+
+// resets is a kind of which empty text gives a default.
+func resets[T any](k *kind[T], def T) *kind[T] {
+	return &kind[T]{name: k.name, format: k.format, bus: k.bus, parse: func(c *Context, cur *T, text string) error {
+		if text == "" {
+			*cur = def
+			return nil
+		}
+		return k.parse(c, cur, text)
+	}}
+}
 
 // kEnum is one of given words; the first spelling of a word is stored. An
 // alias is written "alias>word".
 func kEnum(words ...string) *kind[string] {
 	return simple("one of "+enumDoc(words), enumParser(words), same, busString)
+}
+
+// kRawChecked is text without specifiers that must satisfy valid.
+func kRawChecked(what string, valid func(s string) bool) *kind[string] {
+	return simple(what, func(_ *Context, s string) (string, error) {
+		if s != "" && !valid(s) {
+			return "", errText(what, " ", quoted(s), " is not valid")
+		}
+		return strings.Clone(s), nil
+	}, same, busEnum)
 }
 
 // kEnumNoBus is kEnum without a property.

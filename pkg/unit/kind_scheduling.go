@@ -11,9 +11,19 @@ var (
 	ioClasses     = map[string]int32{"none": 0, "realtime": 1, "best-effort": 2, "idle": 3}
 	cpuPolicies   = map[string]int32{"other": 0, "fifo": 1, "rr": 2, "batch": 3, "idle": 5}
 	numaPolicies  = map[string]int32{"default": 0, "preferred": 1, "bind": 2, "interleave": 3, "local": 4}
-	kNUMAPolicy   = kCodeEnum("NUMA policy", numaPolicies, true, -1)
+	kNUMAPolicy   = namesOnly(kCodeEnum("NUMA policy", numaPolicies, true, -1))
 	cpuPolicyKind = kCodeEnum("CPU scheduling policy", cpuPolicies, false, 0)
 )
+
+// namesOnly is a kind that doesn't take numbers.
+func namesOnly(k *kind[int32]) *kind[int32] {
+	return &kind[int32]{name: k.name, format: k.format, bus: k.bus, parse: func(c *Context, cur *int32, text string) error {
+		if _, err := value.ParseInt(text, 32); err == nil {
+			return errText("value ", quoted(text), " is a number")
+		}
+		return k.parse(c, cur, text)
+	}}
+}
 
 // What processes have that set nothing (ioprio_set(2)).
 const (
@@ -216,7 +226,7 @@ var kTTYSize = simple("number", func(_ *Context, s string) (uint32, error) {
 	if s == "" {
 		return unset32, nil
 	}
-	v, err := value.ParseUint(s, 16)
+	v, err := value.ParseUint(s, 32)
 	return uint32(v), err
 }, func(v uint32) string {
 	if v == unset32 {

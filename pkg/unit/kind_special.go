@@ -64,6 +64,59 @@ var kPrivateTmp = kBoolEnum([]form[string]{busBoolEx[0], {suffix: "Ex", sig: "s"
 	},
 	read: busEnum.read}}, "no", "yes", "disconnected", "connected>yes")
 
+// kAccounting is a boolean that follows the manager's default until it is set.
+var kAccounting = required(kTristateNo)
+
+// kTimestamping is Timestamping=, where yes is ns.
+var kTimestamping = simple("off, us or ns", func(c *Context, s string) (string, error) {
+	if b, err := value.ParseBool(s); err == nil {
+		if b {
+			return "ns", nil
+		}
+		return "off", nil
+	}
+	return enumParser([]string{"off", "us", "ns", "usec>us", "µs>us", "nsec>ns"})(c, s)
+}, same, busEnum)
+
+// kBindIPv6 is BindIPv6Only=, where yes is ipv6-only.
+var kBindIPv6 = simple("default, both or ipv6-only", func(c *Context, s string) (string, error) {
+	if b, err := value.ParseBool(s); err == nil {
+		if b {
+			return "ipv6-only", nil
+		}
+		return "both", nil
+	}
+	return enumParser([]string{"default", "both", "ipv6-only"})(c, s)
+}, same, busEnum)
+
+// kOOMDuration is at least a second and not without end; empty text is the
+// default of systemd-oomd.
+var kOOMDuration = resets(usecKind("time span from 1s", func(s string) (value.USec, error) {
+	v, err := parseSecPlain(s)
+	if err == nil && (v < value.USecPerSec || v == value.Infinity) {
+		err = errText("time span ", quoted(s), " is out of range")
+	}
+	return v, err
+}), Infinity)
+
+// kTriggered is the unit a timer or path activates, which can't be itself.
+var kTriggered = func() *kind[string] {
+	k := required(kUnitName(TypeInvalid))
+	base := k.parse
+	k.parse = func(c *Context, cur *string, text string) error {
+		var name string
+		if err := base(c, &name, text); err != nil {
+			return err
+		}
+		if name == c.Unit.Name {
+			return errText("unit can't activate itself")
+		}
+		*cur = name
+		return nil
+	}
+	return k
+}()
+
 // kWatch is one of the pressure watch settings.
 var kWatch = kBoolEnum(one1(busEnum), "auto", "no", "yes", "skip")
 
@@ -75,6 +128,16 @@ var kAutoBool = kBoolEnum(nil, "auto", "no", "yes")
 var kAction = kEnum("none", "reboot", "reboot-force", "reboot-immediate", "poweroff", "poweroff-force",
 	"poweroff-immediate", "exit", "exit-force", "soft-reboot", "soft-reboot-force", "kexec", "kexec-force",
 	"halt", "halt-force", "halt-immediate")
+
+// kRebootArgument is text without anything but ASCII, as reboot(2) takes it.
+var kRebootArgument = kChecked("reboot argument", func(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return value.TextIsValid(s)
+}, false)
 
 // kJobMode is a job mode as settings take it.
 var kJobMode = kEnum("fail", "replace", "replace-irreversibly", "isolate", "flush", "ignore-dependencies",
@@ -132,11 +195,11 @@ var kRawInstance = simple("instance", func(c *Context, s string) (string, error)
 }, same)
 
 // serviceTime is a time of Service that also sets flags.
-func serviceTime(parse func(s string) (value.USec, error), get func(b *Service) uint64, set func(b *Service, v uint64, empty bool)) *kind[Service] {
+func serviceTime(resetsOnEmpty bool, parse func(s string) (value.USec, error), get func(b *Service) uint64, set func(b *Service, v uint64, empty bool)) *kind[Service] {
 	return &kind[Service]{
 		name: "time span",
 		parse: func(_ *Context, b *Service, text string) error {
-			if text == "" {
+			if text == "" && resetsOnEmpty {
 				set(b, 0, true)
 				return nil
 			}
@@ -155,18 +218,12 @@ func serviceTime(parse func(s string) (value.USec, error), get func(b *Service) 
 
 func parseSecPlain(s string) (value.USec, error) { return value.ParseSec(s, value.USecPerSec) }
 
-var kTimeoutStart = serviceTime(value.ParseSecFixZero, func(b *Service) uint64 { return b.TimeoutStartUSec },
-	func(b *Service, v uint64, empty bool) {
-		if !empty {
-			b.TimeoutStartUSec, b.TimeoutStartSet = v, true
-		}
-	})
+var kTimeoutStart = serviceTime(false, value.ParseSecFixZero, func(b *Service) uint64 { return b.TimeoutStartUSec },
+	func(b *Service, v uint64, _ bool) { b.TimeoutStartUSec, b.TimeoutStartSet = v, true })
 
-var kTimeoutBoth = noBus(serviceTime(value.ParseSecFixZero, func(b *Service) uint64 { return b.TimeoutStartUSec },
-	func(b *Service, v uint64, empty bool) {
-		if !empty {
-			b.TimeoutStartUSec, b.TimeoutStopUSec, b.TimeoutStartSet = v, v, true
-		}
+var kTimeoutBoth = noBus(serviceTime(false, value.ParseSecFixZero, func(b *Service) uint64 { return b.TimeoutStartUSec },
+	func(b *Service, v uint64, _ bool) {
+		b.TimeoutStartUSec, b.TimeoutStopUSec, b.TimeoutStartSet = v, v, true
 	}))
 
 // AbortTimeoutUSec is the timeout that holds after a watchdog abort.
@@ -177,7 +234,7 @@ func (b *Service) AbortTimeoutUSec() uint64 {
 	return b.TimeoutStopUSec
 }
 
-var kTimeoutAbort = serviceTime(parseSecPlain, (*Service).AbortTimeoutUSec, func(b *Service, v uint64, empty bool) {
+var kTimeoutAbort = serviceTime(true, parseSecPlain, (*Service).AbortTimeoutUSec, func(b *Service, v uint64, empty bool) {
 	b.TimeoutAbortUSec, b.TimeoutAbortSet = v, !empty
 })
 
@@ -227,7 +284,7 @@ var kNotifyAccess = func() *kind[Service] {
 var kRestartKillSignal = &kind[Kill]{
 	name: kSignalOptional.name,
 	parse: func(c *Context, k *Kill, text string) error {
-		return kSignalOptional.parse(c, &k.RestartKillSignal, text)
+		return kSignal.parse(c, &k.RestartKillSignal, text)
 	},
 	format: func(k *Kill) []string { return []string{formatSignal(k.RestartKillSignal)} },
 	bus: []form[Kill]{{sig: "i",
@@ -260,7 +317,7 @@ var kPIDFile = simple("path", func(c *Context, s string) (string, error) {
 	}
 	s, err := c.expand(s)
 	if err != nil {
-		return "", fatal(err)
+		return "", err
 	}
 	if !value.PathIsAbsolute(s) {
 		root := "/run"
@@ -271,10 +328,24 @@ var kPIDFile = simple("path", func(c *Context, s string) (string, error) {
 	}
 	s, err = value.ParsePath(s, value.PathAbsolute)
 	if err != nil {
-		return "", fatal(err)
+		return "", err
+	}
+	if onAPIFileSystem(s) {
+		return "", errText("path ", quoted(s), " is on a file system of the kernel")
 	}
 	return strings.Clone(c.patchVarRun(s)), nil
 }, plainString, busString)
+
+// onAPIFileSystem says whether a path is below /dev, /proc or /sys, where no
+// service makes files.
+func onAPIFileSystem(path string) bool {
+	for _, dir := range [...]string{"/dev/", "/proc/", "/sys/"} {
+		if strings.HasPrefix(path, dir) {
+			return true
+		}
+	}
+	return false
+}
 
 // busNameValid is the rule for well-known names of the D-Bus specification.
 func busNameValid(s string) bool {
@@ -360,7 +431,14 @@ var kCountMax = simple("number or infinity", func(_ *Context, s string) (uint32,
 }, form[uint32]{sig: "u", write: func(w BusWriter, v *uint32) { w.Uint32(*v) }})
 
 var kRootHash = hashKind("path or hexadecimal hash", func(s *Sandbox) *string { return &s.RootHashPath },
-	func(s *Sandbox) *[]byte { return &s.RootHash }, value.ParseHex, value.FormatHex)
+	func(s *Sandbox) *[]byte { return &s.RootHash }, func(s string) ([]byte, error) {
+		const shortest = 16 // the UUIDs of data and hash partition are parts of it
+		b, err := value.ParseHex(s)
+		if err == nil && len(b) < shortest {
+			err = errText("hash ", quoted(s), " is too short")
+		}
+		return b, err
+	}, value.FormatHex)
 
 var kRootHashSignature = hashKind("path or base64:DATA", func(s *Sandbox) *string { return &s.RootHashSignaturePath },
 	func(s *Sandbox) *[]byte { return &s.RootHashSignature },

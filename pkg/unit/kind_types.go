@@ -197,6 +197,28 @@ func streamAddress(s string) (string, error) {
 	return s, err
 }
 
+// packetAddress is streamAddress for sequential packets, which only local
+// sockets have.
+func packetAddress(s string) (string, error) {
+	a, err := value.ParseListen(s)
+	if err == nil && (a.Family == value.ListenIPv4 || a.Family == value.ListenIPv6) {
+		err = errText("socket address ", quoted(s), " is of a family without sequential packets")
+	}
+	if err != nil {
+		return "", err
+	}
+	return streamAddress(s)
+}
+
+// nodeAddress is the path of a FIFO and the like.
+func nodeAddress(s string) (string, error) {
+	p, err := checkAbsolute(s)
+	if err == nil && onAPIFileSystem(p) {
+		err = errText("path ", quoted(p), " is on a file system of the kernel")
+	}
+	return p, err
+}
+
 // listenText is how the bus shows an address: a port alone gets the address
 // it is bound to.
 func listenText(l Listen) string {
@@ -426,16 +448,16 @@ var openFileFlags = [...]string{"read-only", "append", "truncate", "graceful"}
 
 // kOpenFile is OpenFile=PATH:NAME:OPTIONS.
 var kOpenFile = listKind("PATH:NAME:OPTIONS", func(c *Context, s string) ([]OpenFile, error) {
-	list, err := colonWords(c, s, 3)
+	s, err := c.expand(s)
 	if err != nil {
 		return nil, err
 	}
-	if len(list) != 1 {
+	parts, err := value.SplitWords(s, ":", value.WordDontCoalesce|value.WordCUnescape|value.WordUnescapeSeparators)
+	if err != nil || len(parts) == 0 || len(parts) > 3 {
 		return nil, errText("file ", quoted(s), " is not valid")
 	}
-	parts := list[0]
 	f := OpenFile{FDName: part(parts, 1)}
-	if f.Path, err = checkAbsolute(parts[0]); err != nil {
+	if f.Path, err = value.ParsePath(parts[0], value.PathAbsolute|value.PathKeepDots); err != nil {
 		return nil, err
 	}
 	if f.FDName == "" {
@@ -517,7 +539,8 @@ func openFileText(f OpenFile) string {
 			opts = append(opts, n)
 		}
 	}
-	return colonText(f.Path, f.FDName, strings.Join(opts, ","))
+	path := strings.ReplaceAll(strings.ReplaceAll(f.Path, `\`, `\\`), ":", `\:`)
+	return strings.TrimRight(escaped(path)+":"+escaped(f.FDName)+":"+strings.Join(opts, ","), ":")
 }
 
 // kXAttr is a list of user.NAME=VALUE.

@@ -197,7 +197,7 @@ func conditionImpl(name string, path bool) *custom {
 			}
 			param, err := c.expand(trimLeft(text))
 			if err == nil && path {
-				param, err = value.ParsePath(param, value.PathAbsolute|value.PathKeepDots)
+				param, err = checkAbsolute(param)
 			}
 			if err != nil {
 				return err

@@ -128,7 +128,8 @@ func (c *Context) read(text string, allowed Sections) {
 	}
 	lex := NewLexer(text)
 	var s sectionState
-	for {
+	c.stop = false
+	for !c.stop {
 		line, ok := lex.Next()
 		if !ok {
 			return

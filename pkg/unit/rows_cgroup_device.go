@@ -6,7 +6,7 @@ func cgroupDeviceRows() []*Row {
 	return []*Row{
 		row(InCgroup, "BPFProgram", kBPFProgram, inCgroup(func(b *Cgroup) *[]BPFProgram { return &b.BPFProgram }),
 			"BPF programs attached to the control group.", "egress:/sys/fs/bpf/out", since(249), emits(EmitsFalse), settable, accepted(bpfNote)),
-		row(InCgroup, "BindNetworkInterface", kChecked("interface", interfaceValid, false), inCgroup(func(b *Cgroup) *string { return &b.BindNetworkInterface }),
+		row(InCgroup, "BindNetworkInterface", kRawChecked("interface", interfaceValid), inCgroup(func(b *Cgroup) *string { return &b.BindNetworkInterface }),
 			"Interface all sockets are bound to.", "vrf-web", since(260), emits(EmitsFalse), accepted(bpfNote)),
 		row(InCgroup, "CoredumpReceive", kBool, inCgroup(func(b *Cgroup) *bool { return &b.CoredumpReceive }),
 			"Core dumps of a container are handled inside.", "yes", since(255), emits(EmitsFalse), settable, accepted(bpfNote)),

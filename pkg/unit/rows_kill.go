@@ -4,7 +4,7 @@ func killRows() []*Row {
 	return []*Row{
 		row(InKill, "FinalKillSignal", kSignal, inKill(func(b *Kill) *int32 { return &b.FinalKillSignal }),
 			"Signal for what is left after TimeoutStopSec=.", "SIGQUIT", since(240), settable, full),
-		row(InKill, "KillMode", kEnum("control-group", "process", "mixed", "none"), inKill(func(b *Kill) *string { return &b.KillMode }),
+		row(InKill, "KillMode", resets(kEnum("control-group", "process", "mixed", "none"), "control-group"), inKill(func(b *Kill) *string { return &b.KillMode }),
 			"Which processes are killed on stop.", "mixed", since(1), settable, full),
 		row(InKill, "KillSignal", kSignal, inKill(func(b *Kill) *int32 { return &b.KillSignal }),
 			"First signal on stop.", "SIGQUIT", since(3), settable, full),

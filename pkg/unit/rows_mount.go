@@ -20,7 +20,7 @@ func mountOwnRows() []*Row {
 			"File system type.", "ext4", since(1), settable, emits(EmitsTrue), accepted(laterNote)),
 		row(InMount, "What", kString, inMount(func(b *Mount) *string { return &b.What }),
 			"What is mounted.", "/dev/sda1", since(1), settable, emits(EmitsTrue), accepted(laterNote)),
-		row(InMount, "Where", kPathRequired, inMount(func(b *Mount) *string { return &b.Where }),
+		row(InMount, "Where", kPath, inMount(func(b *Mount) *string { return &b.Where }),
 			"Where it is mounted; the unit's name must say the same.", "/srv", since(1), settable, accepted(laterNote)),
 	}
 }
@@ -33,7 +33,7 @@ func automountRows() []*Row {
 			"Options of the autofs mount.", "context=x", since(250), settable, accepted(laterNote)),
 		row(InAutomount, "TimeoutIdleSec", kSecFixZero, inAutomount(func(b *Automount) *uint64 { return &b.TimeoutIdleUSec }),
 			"Unmount after this time without use.", "5min", since(220), prop("TimeoutIdleUSec"), settable, accepted(laterNote)),
-		row(InAutomount, "Where", kPathRequired, inAutomount(func(b *Automount) *string { return &b.Where }),
+		row(InAutomount, "Where", kPath, inAutomount(func(b *Automount) *string { return &b.Where }),
 			"Where the automount point is.", "/srv", since(1), settable, accepted(laterNote)),
 	}
 }

@@ -10,7 +10,7 @@ func pathOwnRows() []*Row {
 			"How many activations are allowed per span.", "200", since(250), settable, accepted(laterNote)),
 		row(InPath, "TriggerLimitIntervalSec", kSec, inPath(func(b *Path) *uint64 { return &b.TriggerLimitIntervalUSec }),
 			"Span over which activations are counted.", "2s", since(250), prop("TriggerLimitIntervalUSec"), settable, accepted(laterNote)),
-		row(InPath, "Unit", kUnitName(TypeInvalid), inPath(func(b *Path) *string { return &b.Unit }),
+		row(InPath, "Unit", kTriggered, inPath(func(b *Path) *string { return &b.Unit }),
 			"Unit that is activated.", "spool.service", since(1), accepted(laterNote)),
 	}
 }

@@ -4,7 +4,7 @@ import "github.com/muster-init/muster/pkg/unit/value"
 
 func serviceRows() []*Row {
 	return []*Row{
-		row(InService, "BusName", kChecked("bus name", busNameValid, false), inService(func(b *Service) *string { return &b.BusName }),
+		row(InService, "BusName", required(kChecked("bus name", busNameValid, false)), inService(func(b *Service) *string { return &b.BusName }),
 			"Bus name the service owns; with Type=dbus it is up once the name is taken.", "org.example.Web", since(1), settable, full),
 		row(InService, "ExecCondition", kExec, inServiceExtra(func(b *ServiceExtra) *[]value.Command { return &b.ExecCondition }),
 			"Commands that decide whether the service starts at all.", "/usr/bin/test -e /etc/web.conf", since(243), settable, emits(Invalidates), full),
@@ -46,7 +46,7 @@ func serviceRows() []*Row {
 			"File the main process writes its pid to.", "/run/nginx.pid", since(1), settable, full),
 		row(InService, "PermissionsStartOnly", kBool, inService(func(b *Service) *bool { return &b.PermissionsStartOnly }),
 			"User= and the like are for ExecStart= only.", "yes", since(1), hidden, legacy("is deprecated, use the prefixes + and ! of the command"), settable, full),
-		row(InService, "RebootArgument", kString, inActions(func(b *UnitActions) *string { return &b.RebootArgument }),
+		row(InService, "RebootArgument", kRebootArgument, inActions(func(b *UnitActions) *string { return &b.RebootArgument }),
 			"Old place of RebootArgument= of [Unit].", "recovery", since(213), hidden, alias, settable, full),
 		row(InService, "RefreshOnReload", kRefreshOnReload, inServiceExtra(func(b *ServiceExtra) *[]string { return &b.RefreshOnReload }),
 			"What is set up anew when the service is reloaded.", "extensions credentials", since(260), accepted("mount name spaces and credentials come in a later issue")),
@@ -72,7 +72,7 @@ func serviceRows() []*Row {
 			"In how many restarts the delay grows from RestartSec= to RestartMaxDelaySec=.", "5", since(254), settable, full),
 		row(InService, "RootDirectoryStartOnly", kBool, inService(func(b *Service) *bool { return &b.RootDirectoryStartOnly }),
 			"RootDirectory= is for ExecStart= only.", "yes", since(1), settable, full),
-		row(InService, "RuntimeMaxSec", kSecInfinity, inServiceExtra(func(b *ServiceExtra) *uint64 { return &b.RuntimeMaxUSec }),
+		row(InService, "RuntimeMaxSec", kSec, inServiceExtra(func(b *ServiceExtra) *uint64 { return &b.RuntimeMaxUSec }),
 			"How long the service may be active before it fails.", "1h", since(229), prop("RuntimeMaxUSec"), settable, full),
 		row(InService, "RuntimeRandomizedExtraSec", kSec, inServiceExtra(func(b *ServiceExtra) *uint64 { return &b.RuntimeRandomizedExtraUSec }),
 			"Up to how much is added at random to RuntimeMaxSec=.", "5min", since(250), prop("RuntimeRandomizedExtraUSec"), settable, full),

@@ -160,12 +160,12 @@ func socketRows() []*Row {
 	}{
 		{"ListenStream", "Stream", streamAddress, "Address of a stream socket.", "/run/web.sock", 1},
 		{"ListenDatagram", "Datagram", streamAddress, "Address of a datagram socket.", "127.0.0.1:514", 1},
-		{"ListenSequentialPacket", "SequentialPacket", streamAddress, "Address of a sequential packet socket.", "@web", 1},
-		{"ListenFIFO", "FIFO", checkAbsolute, "Path of a FIFO.", "/run/web.fifo", 1},
+		{"ListenSequentialPacket", "SequentialPacket", packetAddress, "Address of a sequential packet socket.", "@web", 1},
+		{"ListenFIFO", "FIFO", nodeAddress, "Path of a FIFO.", "/run/web.fifo", 1},
 		{"ListenSpecial", "Special", checkAbsolute, "Path of a special file.", "/dev/kmsg", 25},
 		{"ListenNetlink", "Netlink", netlinkAddress, "Netlink family and group.", "kobject-uevent 1", 25},
 		{"ListenMessageQueue", "MessageQueue", messageQueueName, "Name of a message queue.", "/web", 27},
-		{"ListenUSBFunction", "USBFunction", checkAbsolute, "Path of a USB gadget's end points.", "/dev/ffs", 227},
+		{"ListenUSBFunction", "USBFunction", nodeAddress, "Path of a USB gadget's end points.", "/run/ffs", 227},
 	} {
 		opts := []option{since(l.since), accepted(laterNote)}
 		if i == 0 {

@@ -20,7 +20,7 @@ func timerOwnRows() []*Row {
 			"Offset chosen once from the unit and the machine.", "10min", since(258), prop("RandomizedOffsetUSec"), accepted(laterNote)),
 		row(InTimer, "RemainAfterElapse", kBool, inTimer(func(b *Timer) *bool { return &b.RemainAfterElapse }),
 			"Keep the timer loaded once it has elapsed.", "no", since(228), settable, accepted(laterNote)),
-		row(InTimer, "Unit", kUnitName(TypeInvalid), inTimer(func(b *Timer) *string { return &b.Unit }),
+		row(InTimer, "Unit", kTriggered, inTimer(func(b *Timer) *string { return &b.Unit }),
 			"Unit that is activated.", "backup.service", since(1), accepted(laterNote)),
 		row(InTimer, "WakeSystem", kBool, inTimer(func(b *Timer) *bool { return &b.WakeSystem }),
 			"Wake the machine from sleep.", "yes", since(212), settable, accepted(laterNote)),
