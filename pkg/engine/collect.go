@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/muster-init/muster/pkg/depend"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/unit"
@@ -184,6 +186,9 @@ func (e *Engine) releaseHeld(u *Unit) {
 		r.Release(&host{e: e, u: u})
 	}
 	s := u.get()
+	if i := slices.Index(e.deferring, u); i >= 0 {
+		e.deferring = slices.Delete(e.deferring, i, i+1)
+	}
 	for _, h := range s.Handles {
 		delete(e.handles, h)
 		e.emit(machine.CloseHandle{Handle: h})

@@ -57,15 +57,17 @@ type Engine struct {
 	noMount   map[string]bool  // mount units known not to exist
 	mountUser map[string][]uid // mount unit name → units that need the path
 
-	notices  []notice
-	collect  []*Unit
-	upheld   []*Unit
-	bound    []*Unit
-	unneeded []*Unit
-	touched  []*Unit
-	requests []startRequest
-	runQueue []job.ID
-	runHead  int
+	notices   []notice
+	collect   []*Unit
+	upheld    []*Unit
+	bound     []*Unit
+	unneeded  []*Unit
+	touched   []*Unit
+	requests  []startRequest
+	deferring []*Unit
+	jobEnded  bool
+	runQueue  []job.ID
+	runHead   int
 
 	timers   timers
 	queries  map[machine.Token]query
@@ -179,6 +181,8 @@ func (e *Engine) settle() {
 			e.stopBound(pop(&e.bound, inBound))
 		case len(e.unneeded) > 0:
 			e.stopUnneeded(pop(&e.unneeded, inUnneeded))
+		case e.jobEnded:
+			e.tellDeferrers()
 		default:
 			e.rearm()
 			return

@@ -41,6 +41,12 @@ func (e *Engine) route(ev machine.Event) {
 		e.stepIfUsed(v.Unit, ev)
 	case machine.OOMKill:
 		e.stepIfUsed(v.Unit, ev)
+	case machine.SocketReady:
+		if u := e.names[v.Unit]; u != nil && u.machine != nil {
+			e.step(u, ev)
+		} else if v.Conn != nil {
+			e.emit(machine.CloseHandle{Handle: v.Conn.Handle})
+		}
 	case machine.CgroupFrozen:
 		e.onFrozen(v)
 	case machine.NameOwnerChanged:

@@ -296,7 +296,8 @@ func (e *Engine) triggerEnv(u *Unit) []string {
 	}
 	from = from[:0]
 	e.peers(u, depend.TriggeredBy, func(p *Unit, _ depend.Mask) bool {
-		if p.ActiveState().IsActiveOrReloading() {
+		// Sockets and automounts say nothing: what they activate finds out by itself (systemd.exec(5)).
+		if t := p.cfg.Type; (t == unit.TypeTimer || t == unit.TypePath) && p.ActiveState().IsActiveOrReloading() {
 			from = append(from, p)
 		}
 		return true

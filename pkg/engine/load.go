@@ -201,6 +201,7 @@ func (e *Engine) connect(u *Unit) {
 	if u.cfg.Type == unit.TypeMount {
 		e.connectMountUsers(u)
 	}
+	e.linkSocket(u)
 }
 
 // mount gives the mount unit of this name if there is one, and remembers names that there is none for.

@@ -42,6 +42,7 @@ func (e *Engine) stateChanged(u *Unit, old machine.ActiveState) {
 		e.failedUnits--
 	}
 	e.touch(u)
+	e.deferred(u)
 	e.emit(machine.UnitChanged{Unit: u.Name(), Active: now, Sub: sub})
 	n := notice{u: u, old: old, now: now, restart: strings.Contains(sub, "auto-restart")}
 	if r, ok := u.machine.(machine.ReloadResulter); ok {
@@ -233,6 +234,11 @@ func (e *Engine) startHandlers(u *Unit, atom depend.Mask, mode string, def job.M
 // jobGone queues the checks that a removed job of u may have held up.
 func (e *Engine) jobGone(u *Unit) {
 	e.queueDependents(u)
+	e.jobEnded = len(e.deferring) > 0
+	if e.anyPeer(u, depend.TriggeredBy, func(*Unit) bool { return true }) {
+		// Who activates it may wait for a start that has failed without any change of state.
+		e.requests = append(e.requests, startRequest{kind: tellTriggering, u: u})
+	}
 	if u.machine != nil && e.stranded(u) {
 		e.requests = append(e.requests, startRequest{kind: giveUpRestart, u: u})
 	}

@@ -28,6 +28,7 @@ const (
 	autoReload
 	giveUpRestart
 	finishJob
+	tellTriggering
 )
 
 func (e *Engine) serve(r startRequest) {
@@ -39,6 +40,11 @@ func (e *Engine) serve(r startRequest) {
 	case autoReload:
 		if r.u.flags&removed == 0 {
 			e.auto(r.u, job.TryReload, job.Fail, machine.CausePropagated, r.from, r.via)
+		}
+	case tellTriggering:
+		if r.u.flags&removed == 0 && r.u.job == nil {
+			st := r.u.ActiveState()
+			e.tellTriggers(notice{u: r.u, old: st, now: st})
 		}
 	case giveUpRestart:
 		// Without a stop nothing would ever happen to the unit again.

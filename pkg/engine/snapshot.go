@@ -269,6 +269,9 @@ func (e *Engine) restoreUnit(r unitRecord) error {
 		e.failedUnits++
 	}
 	e.touch(u)
+	e.deferred(u)
+	e.linkSocket(u)
+	e.drainLoading()
 	s := u.get()
 	for _, pid := range s.PIDs {
 		e.pids[pid] = u

@@ -59,6 +59,7 @@ type state struct {
 	PIDs          []int32          `json:"pids,omitempty"`    // sorted
 	BusNames      []string         `json:"bus_names,omitempty"`
 	Handles       []machine.Handle `json:"handles,omitempty"`
+	Socket        string           `json:"socket,omitempty"` // the socket unit that accepted the connection it serves
 	timer         timer
 	retry         timer
 	queries       []machine.Token

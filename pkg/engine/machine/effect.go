@@ -19,6 +19,7 @@ const (
 	ExecReload     Phase = "ExecReload"
 	ExecReloadPost Phase = "ExecReloadPost"
 	ExecStop       Phase = "ExecStop"
+	ExecStopPre    Phase = "ExecStopPre" // of sockets
 	ExecStopPost   Phase = "ExecStopPost"
 )
 

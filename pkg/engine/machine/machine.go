@@ -107,6 +107,8 @@ type Host interface {
 	ListenFDs() []FD
 	// PeerState is the active state of another loaded unit, "" if it is not loaded (Sockets=, Slice=).
 	PeerState(name string) ActiveState
+	// Triggering is for units that activate others.
+	Triggering
 }
 
 // Descriptor is what varies between unit types as data.

@@ -30,6 +30,15 @@ func WithToken(f Effect, t Token) (Effect, bool) {
 	case CheckPID:
 		q.Token = t
 		return q, true
+	case OpenSockets:
+		q.Token = t
+		return q, true
+	case ChownSockets:
+		q.Token = t
+		return q, true
+	case CloseSockets:
+		q.Token = t
+		return q, true
 	}
 	return f, false
 }
@@ -54,6 +63,12 @@ func QueryToken(f Effect) Token {
 	case CheckCgroup:
 		return q.Token
 	case CheckPID:
+		return q.Token
+	case OpenSockets:
+		return q.Token
+	case ChownSockets:
+		return q.Token
+	case CloseSockets:
 		return q.Token
 	}
 	return 0
@@ -81,6 +96,12 @@ func AnswerToken(ev Event) Token {
 	case CgroupChecked:
 		return a.Token
 	case PIDChecked:
+		return a.Token
+	case SocketsOpened:
+		return a.Token
+	case SocketsChowned:
+		return a.Token
+	case SocketsClosed:
 		return a.Token
 	}
 	return 0

@@ -15,6 +15,7 @@ import (
 
 // world is a fake host and a fake shell around one scope.
 type world struct {
+	machine.Triggering // not called here
 	t         *testing.T
 	m         *Machine
 	cfg       *unit.Unit

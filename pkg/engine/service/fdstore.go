@@ -123,6 +123,7 @@ func (m *Machine) Release(h machine.Host) {
 func (m *Machine) release(h machine.Host) {
 	switch m.s.Sub {
 	case Dead, Failed, DeadResourcesPinned:
+		m.dropConnection(h)
 		if h.Unit().GetService().FileDescriptorStorePreserve != "yes" {
 			m.releaseStore(h)
 		}

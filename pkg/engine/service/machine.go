@@ -24,6 +24,7 @@ var (
 	_ machine.Monitored      = (*Machine)(nil)
 	_ machine.Cleaner        = (*Machine)(nil)
 	_ machine.Finisher       = (*Machine)(nil)
+	_ machine.Connector      = (*Machine)(nil)
 )
 
 // State gives the run-time state for reading.
@@ -77,7 +78,7 @@ func (m *Machine) begin(h machine.Host) {
 	}
 	*s = State{
 		Sub: s.Sub, CleanResult: s.CleanResult, Timer: s.Timer, Store: s.Store, NRestarts: restarts, DebugNext: s.DebugNext,
-		BusNameWatched: s.BusNameWatched, BusNameOwner: s.BusNameOwner,
+		BusNameWatched: s.BusNameWatched, BusNameOwner: s.BusNameOwner, Conn: s.Conn,
 		Realized: s.Realized, Processes: s.Processes, Leftovers: s.Processes, Frozen: s.Frozen,
 	}
 	m.watchBusName(h)
@@ -264,6 +265,9 @@ func (m *Machine) setState(h machine.Host, sub SubState) {
 	}
 	if f.timer == noTimer {
 		s.Timer = control.Timer{}
+	}
+	if f.down && sub != Exited {
+		m.dropConnection(h)
 	}
 	s.Sub = sub
 	m.dropSlow(h)

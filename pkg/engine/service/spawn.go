@@ -75,8 +75,10 @@ func (m *Machine) spawnEffect(h machine.Host, p *Pending) machine.Effect {
 		Env:        m.environment(h, p),
 		Invocation: h.Invocation(),
 	}
+	if p.Phase == machine.ExecStart || usesSocket(cfg) {
+		sp.FDs = m.sockets(h)
+	}
 	if p.Phase == machine.ExecStart {
-		sp.FDs = h.ListenFDs()
 		for _, fd := range m.s.Store {
 			sp.FDs = append(sp.FDs, machine.FD{Handle: fd.Handle, Name: fd.Name, Stored: true})
 		}
@@ -109,6 +111,9 @@ func (m *Machine) environment(h machine.Host, p *Pending) []string {
 		if monitor || !strings.HasPrefix(v, "MONITOR_") {
 			env = append(env, v)
 		}
+	}
+	if m.s.Conn != nil {
+		env = append(env, m.s.Conn.Env...)
 	}
 	if m.s.DebugNext {
 		env = append(env, "DEBUG_INVOCATION=1")

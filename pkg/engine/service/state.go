@@ -87,6 +87,8 @@ type State struct {
 	StatusVarlinkError string   `json:"varlinkErr,omitempty"`
 	Store              []Stored `json:"fds,omitempty"`
 
+	Conn *machine.Connection `json:"conn,omitempty"` // of an Accept=yes socket; it goes when the service is down
+
 	BusNameWatched string `json:"busWatched,omitempty"` // the name; a reload may change BusName=
 	BusNameOwner   string `json:"busOwner,omitempty"`
 

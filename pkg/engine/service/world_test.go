@@ -18,6 +18,7 @@ import (
 // world is a fake host and a fake shell around one service. Queries wait in questions until the world answers them, as the
 // shell does before it delivers anything else.
 type world struct {
+	machine.Triggering
 	t         *testing.T
 	m         *Machine
 	cfg       *unit.Unit
