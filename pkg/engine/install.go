@@ -18,6 +18,9 @@ func (e *Engine) enqueue(r request) (*transaction, *machine.Error) {
 // install makes the candidates of a transaction jobs.
 func (e *Engine) install(t *transaction) {
 	r := t.req
+	for _, l := range t.logs {
+		e.emit(l)
+	}
 	if r.mode == job.Isolate || r.mode == job.Flush {
 		e.cancelAll(func(j *Job) bool {
 			return len(t.alive(j.Unit)) > 0 || r.mode == job.Isolate && ignoresIsolate(j.Unit.cfg)
@@ -108,20 +111,11 @@ type Plan struct {
 // Plan works out what a request would do, without doing it: the same code as for a real one, thrown away before
 // anything is installed. It may load units.
 func (e *Engine) Plan(name string, typ job.Type, mode job.Mode) Plan {
-	saved := e.out
 	u, err := e.find(name)
 	if err != nil {
 		return Plan{Err: err}
 	}
 	t, err := e.transact(request{u: u, typ: typ, mode: mode, cause: machine.Cause{Kind: machine.CauseClient}})
-	// Units that were loaded stay, so clients must hear of them; messages about given up jobs are part of the plan.
-	kept := saved
-	for _, f := range e.out[len(saved):] {
-		if _, isLog := f.(machine.Log); !isLog {
-			kept = append(kept, f)
-		}
-	}
-	e.out = kept
 	p := Plan{Dropped: t.dropped, Err: err}
 	if err != nil {
 		return p

@@ -137,6 +137,7 @@ type ended struct {
 // turns into a start job instead.
 func (e *Engine) finish(j *Job, r job.Result, propagate bool) {
 	if r == job.Done && j.Type == job.Restart {
+		e.logFinished(j, r)
 		e.changeType(j, job.Start)
 		return
 	}

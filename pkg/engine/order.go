@@ -102,10 +102,11 @@ func (t *transaction) breakCycles() *machine.Error {
 		}
 		wanted := t.wanters(victim)
 		t.drop(victim.u, "to break the ordering cycle "+text)
-		t.e.emit(machine.Log{Level: levelError, Unit: t.req.u.Name(), Kind: "unit-ordering-cycle", Text: "Ordering cycle: " + text})
-		t.e.emit(machine.Log{Level: levelError, Unit: victim.u.Name(), Kind: "job-deleted-cycle", Status: "skip",
-			Text:    "Gave up job " + victim.u.Name() + "/" + string(victim.typ) + " (wanted by " + wanted + ") to break the ordering cycle",
-			Console: "Ordering cycle found, skipping " + t.e.describe(victim.u)})
+		t.logs = append(t.logs, machine.Log{Level: levelError, Unit: t.req.u.Name(), Kind: "unit-ordering-cycle", Text: "Ordering cycle: " + text},
+			machine.Log{Level: levelError, Unit: victim.u.Name(), Kind: "job-deleted-cycle", Status: "skip",
+				Text: "Gave up job " + victim.u.Name() + "/" + string(victim.typ) + " (wanted by " + wanted +
+					") to break the ordering cycle",
+				Console: "Ordering cycle found, skipping " + t.e.describe(victim.u)})
 		t.sweep()
 		if t.anchor.dead {
 			return refuse(errCyclic, "Transaction for %s/%s can't be ordered: %s.", t.req.u.Name(), t.req.typ, text)

@@ -158,8 +158,8 @@ func (t *transaction) merge() *machine.Error {
 		}
 		victim.dead = true
 		t.note(u, victim.typ, "it contradicts another job of the transaction")
-		t.e.emit(machine.Log{Level: levelNotice, Unit: u.Name(), Text: "Gave up the " + string(victim.typ) + " job of " + u.Name() +
-			" (wanted by " + t.wanters(victim) + "): another job of the transaction contradicts it"})
+		t.logs = append(t.logs, machine.Log{Level: levelNotice, Unit: u.Name(), Text: "Gave up the " + string(victim.typ) + " job of " +
+			u.Name() + " (wanted by " + t.wanters(victim) + "): another job of the transaction contradicts it"})
 		t.sweep()
 		i-- // look at this unit again
 	}

@@ -33,6 +33,7 @@ type transaction struct {
 	work    []pull
 	dropped []Dropped
 	err     *machine.Error
+	logs    []machine.Log // said when the transaction is installed
 }
 
 // candidate is a job that may be installed.
@@ -211,8 +212,8 @@ func (t *transaction) refused(p pull, err *machine.Error) {
 	if !p.matters {
 		t.note(p.u, p.typ, err.Message)
 		if err.Name != unit.ErrNoSuchUnit && err.Name != unit.ErrUnitMasked {
-			t.e.emit(machine.Log{Level: levelWarning, Unit: p.u.Name(), Text: "Can't queue a " + string(p.typ) + " job of " + p.u.Name() +
-				", ignored: " + err.Message})
+			t.logs = append(t.logs, machine.Log{Level: levelWarning, Unit: p.u.Name(), Text: "Can't queue a " + string(p.typ) +
+				" job of " + p.u.Name() + ", ignored: " + err.Message})
 		}
 		return
 	}
