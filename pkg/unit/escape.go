@@ -128,8 +128,7 @@ type MangleFlags uint8
 
 // Flags of Mangle.
 const (
-	MangleGlob     MangleFlags = 1 << iota // leave patterns with * ? [ alone
-	MangleNoSuffix                         // don't complain about a glob without suffix
+	MangleGlob MangleFlags = 1 << iota // leave patterns with * ? [ alone
 )
 
 const globChars = "*?["
@@ -152,10 +151,7 @@ func Mangle(s, suffix string, flags MangleFlags) (name string, changed bool, err
 		return s, false, nil
 	}
 	if flags&MangleGlob != 0 && IsGlob(s) && onlyChars(s, validChars+"@"+globChars+"]!-^") {
-		if flags&MangleNoSuffix == 0 && TypeOf(s) == TypeInvalid && !strings.ContainsAny(afterLastDot(s), globChars) {
-			s += suffix
-		}
-		return s, false, nil
+		return s, false, nil // without a suffix too: foo* is meant to match foo.service
 	}
 	if devicePath(s) {
 		name, err = NameFromPath(s, ".device")
@@ -174,8 +170,6 @@ func Mangle(s, suffix string, flags MangleFlags) (name string, changed bool, err
 	}
 	return name, changed, nil
 }
-
-func afterLastDot(s string) string { return s[strings.LastIndexByte(s, '.')+1:] }
 
 // ValidSuffix says whether s is a dot and a unit type.
 func ValidSuffix(s string) bool {

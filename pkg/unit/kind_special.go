@@ -326,7 +326,7 @@ var kPIDFile = simple("path", func(c *Context, s string) (string, error) {
 		}
 		s = root + "/" + s
 	}
-	s, err = value.ParsePath(s, value.PathAbsolute)
+	s, err = value.ParsePath(s, value.PathAbsolute|value.PathKeepDots)
 	if err != nil {
 		return "", err
 	}

@@ -79,7 +79,9 @@ func Load(host *Host, d *Defaults, src *Source) (*Unit, []Message) {
 		return u, c.finishMessages()
 	}
 	u.LoadState = StateLoaded
-	c.finish()
+	if c.brokenBy == 0 {
+		c.finish()
+	}
 	switch {
 	case c.brokenBy != 0:
 		u.failLoad(loadErrors[c.brokenBy])
