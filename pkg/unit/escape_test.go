@@ -89,7 +89,8 @@ func FuzzEscape(f *testing.F) {
 		if e != "" && !ValidInstance(e) {
 			t.Fatalf("Escape(%q) = %q, not valid", s, e)
 		}
-		if other := systemd.UnitNameEscape(s); s != "" && other != e {
+		// go-systemd writes bytes below 16 with one digit.
+		if other := systemd.UnitNameEscape(s); s != "" && other != e && !strings.ContainsFunc(s, func(r rune) bool { return r < 16 }) {
 			t.Fatalf("Escape(%q) = %q, go-systemd has %q", s, e, other)
 		}
 		back, err := Unescape(e)
