@@ -27,7 +27,7 @@ func unitRows() []*Row {
 		row(InUnit, "JobTimeoutSec", kJobTimeout, inActions(func(b *UnitActions) *UnitActions { return b }),
 			"How long a job of the unit may take before it is cancelled.", "5min", since(4), prop("JobTimeoutUSec"), settable, full),
 		row(InUnit, "OnFailureIsolate", kIsolateBool, inActions(func(b *UnitActions) *string { return &b.OnFailureJobMode }),
-			"Old way to write OnFailureJobMode=isolate.", "yes", since(25), noProp, legacy("is deprecated, use OnFailureJobMode="), full),
+			"Old way to write OnFailureJobMode=isolate.", "yes", since(25), noProp, alias, legacy("is deprecated, use OnFailureJobMode="), full),
 		row(InUnit, "OnFailureJobMode", kJobMode, inActions(func(b *UnitActions) *string { return &b.OnFailureJobMode }),
 			"Job mode of the units in OnFailure=.", "isolate", since(209), settable, full),
 		row(InUnit, "OnSuccessJobMode", kJobMode, inActions(func(b *UnitActions) *string { return &b.OnSuccessJobMode }),
@@ -55,6 +55,6 @@ func unitRows() []*Row {
 		row(InUnit, "SuccessActionExitStatus", kExitCode, inActions(func(b *UnitActions) *int16 { return &b.SuccessActionExitStatus }),
 			"Exit status the manager gives for SuccessAction=exit.", "0", since(240), settable, full),
 		row(InUnit, "SurviveFinalKillSignal", kBool, inUnit(func(u *Unit) *bool { return &u.Unit.SurviveFinalKillSignal }),
-			"Spare the unit's processes when everything is killed at shutdown.", "yes", since(255), settable, full),
+			"Spare the unit's processes when everything is killed at shutdown.", "yes", since(255), settable, accepted("the last kill of a shutdown spares nothing yet")),
 	}
 }
