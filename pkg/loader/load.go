@@ -164,6 +164,8 @@ func readFile(path string) (string, error) {
 		return "", &os.PathError{Op: "stat", Path: path, Err: err}
 	}
 	switch {
+	case st.Mode&unix.S_IFMT == unix.S_IFCHR:
+		return "", nil // /dev/null in place of a drop-in
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return "", fmt.Errorf("%s: not a regular file", path)
 	case st.Size > fileMax:
@@ -224,4 +226,21 @@ func (x *Index) Files() map[string]string {
 		out[name] = list[0].path
 	}
 	return out
+}
+
+// RemoveTransient takes a fragment below the transient directory out of the index; false if it isn't there.
+func (l *Loader) RemoveTransient(name, path string) bool {
+	list := l.index.files[name]
+	for i, f := range list {
+		if f.path == path {
+			rest := append(list[:i:i], list[i+1:]...)
+			if len(rest) == 0 {
+				delete(l.index.files, name)
+			} else {
+				l.index.files[name] = rest
+			}
+			return true
+		}
+	}
+	return false
 }

@@ -114,9 +114,12 @@ func TestDropInOrder(t *testing.T) {
 		}
 		return out
 	}
-	want := []string{"usr/service.d/10-z.conf", "etc/foo-.service.d/20-b.conf", "run/foo-bar.service.d/50-a.conf"}
+	want := []string{"usr/service.d/10-z.conf", "etc/foo-.service.d/20-b.conf", "run/foo-bar.service.d/50-a.conf", "etc/foo-bar.service.d/60-off.conf"}
 	if diff := cmp.Diff(want, rel(l.Load("foo-bar.service").DropInPaths)); diff != "" {
 		t.Error(diff)
+	}
+	if d := l.Load("foo-bar.service").Description(); d != "run" {
+		t.Errorf("the masked drop-in has an effect: %s", d)
 	}
 	want = []string{"usr/service.d/10-z.conf", "etc/service.d/50-a.conf", "etc/t@i.service.d/a.conf"}
 	if diff := cmp.Diff(want, rel(l.Load("t@i.service").DropInPaths)); diff != "" {
