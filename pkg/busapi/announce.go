@@ -39,9 +39,10 @@ func (s *Server) Announce(effect machine.Effect) {
 	case machine.UnitChanged:
 		// Each sub-state is told by itself: a client that waits for one must not miss it because another followed at once.
 		if !e.Properties {
-			s.flushUnit(e.Unit)
 			s.pending.add(e.Unit)
+			s.told = &e
 			s.flushUnit(e.Unit)
+			s.told = nil
 			return
 		}
 		s.pending.add(e.Unit)

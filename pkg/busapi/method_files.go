@@ -272,7 +272,7 @@ func (s *Server) unitFileState(u *engine.Unit) string {
 const linksUses = 64
 
 func (s *Server) unitFilePreset(u *engine.Unit) string {
-	if u.Config().FragmentPath == "" || u.Config().Install == nil {
+	if u.Config().FragmentPath == "" {
 		return ""
 	}
 	if s.presets == nil {

@@ -19,45 +19,46 @@ type onUnit struct {
 	in            string // arguments behind the unit name
 	args          []string
 	run           func(k *call, name string)
+	load          bool // a unit that isn't loaded is loaded first; otherwise that is an error
 }
 
 var unitActions = []onUnit{
 	{"ResetFailedUnit", "ResetFailed", "", nil, func(k *call, name string) {
 		k.submit(func(r machine.Reply) machine.Event { return machine.ResetFailed{Unit: name, Reply: r} })
-	}},
+	}, false},
 	{"KillUnit", "Kill", "si", []string{"whom", "signal"}, func(k *call, name string) {
 		k.kill(name, k.args.String(), "", k.args.Int32(), nil)
-	}},
+	}, false},
 	{"KillUnitSubgroup", "", "ssi", []string{"whom", "subgroup", "signal"}, func(k *call, name string) {
 		k.kill(name, k.args.String(), k.args.String(), k.args.Int32(), nil)
-	}},
+	}, false},
 	{"", "KillSubgroup", "si", []string{"subgroup", "signal"}, func(k *call, name string) {
 		k.kill(name, "cgroup", k.args.String(), k.args.Int32(), nil)
-	}},
+	}, false},
 	{"QueueSignalUnit", "QueueSignal", "sii", []string{"whom", "signal", "value"}, func(k *call, name string) {
 		whom, sig, val := k.args.String(), k.args.Int32(), k.args.Int32()
 		k.kill(name, whom, "", sig, &val)
-	}},
+	}, false},
 	{"CleanUnit", "Clean", "as", []string{"mask"}, func(k *call, name string) {
 		mask := k.args.Strings()
 		k.submit(func(r machine.Reply) machine.Event { return machine.Clean{Unit: name, Mask: mask, Reply: r} })
-	}},
+	}, true},
 	{"FreezeUnit", "Freeze", "", nil, func(k *call, name string) {
 		k.submit(func(r machine.Reply) machine.Event { return machine.Freeze{Unit: name, Reply: r} })
-	}},
+	}, false},
 	{"ThawUnit", "Thaw", "", nil, func(k *call, name string) {
 		k.submit(func(r machine.Reply) machine.Event { return machine.Freeze{Unit: name, Thaw: true, Reply: r} })
-	}},
+	}, false},
 	{"RefUnit", "Ref", "", nil, func(k *call, name string) {
 		k.submit(func(r machine.Reply) machine.Event {
 			return machine.Ref{Unit: name, Client: k.c.caller(k.msg), Reply: r}
 		})
-	}},
+	}, true},
 	{"UnrefUnit", "Unref", "", nil, func(k *call, name string) {
 		k.submit(func(r machine.Reply) machine.Event {
 			return machine.Unref{Unit: name, Client: k.c.caller(k.msg), Reply: r}
 		})
-	}},
+	}, false},
 }
 
 // managerActions are the rows as methods of the manager: the unit's name comes first and must be loadable.
@@ -67,7 +68,13 @@ func managerActions() (list []method) {
 			continue
 		}
 		list = append(list, method{name: a.manager, in: "s" + a.in, args: append([]string{"name"}, a.args...), run: func(k *call) {
-			u, err := k.s.loadUnit(k.args.String())
+			name := k.args.String()
+			u := k.s.b.Engine().Unit(name)
+			if u == nil && !a.load {
+				k.fail(bus.Errorf(bus.ErrNoSuchUnit, "Unit %s not loaded.", name))
+				return
+			}
+			u, err := k.s.loadUnit(name)
 			if err != nil {
 				k.fail(err)
 				return

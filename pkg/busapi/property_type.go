@@ -79,10 +79,24 @@ func serviceRuntime() []property {
 		serviceField("NFileDescriptorStore", "u", bus.EmitsNothing, func(s *service.State) uint32 { return uint32(len(s.Store)) }, putUint32),
 		serviceField("WatchdogTimestamp", "t", bus.EmitsNothing, func(s *service.State) uint64 { return s.Watchdog.Realtime }, putUint64),
 		serviceField("WatchdogTimestampMonotonic", "t", bus.EmitsNothing, func(s *service.State) uint64 { return s.Watchdog.Monotonic }, putUint64),
+		serviceMachine("NotifyAccess", "s", func(m *service.Machine, u *engine.Unit, e *bus.Encoder) { e.String(m.NotifyAccess(u.Config())) }),
+		serviceMachine("RestartUSecNext", "t", func(m *service.Machine, u *engine.Unit, e *bus.Encoder) { e.Uint64(m.RestartUSecNext(u.Config())) }),
+		serviceMachine("WatchdogUSec", "t", func(m *service.Machine, u *engine.Unit, e *bus.Encoder) { e.Uint64(m.WatchdogUSec(u.Config())) }),
 		unitUint32("UID", func(s *Server, u *engine.Unit) uint32 { return ^uint32(0) }),
 		unitUint32("GID", func(s *Server, u *engine.Unit) uint32 { return ^uint32(0) }),
 	}
 	return append(append(list, execMain()...), commandProperties()...)
+}
+
+// serviceMachine makes a property that the state machine computes from its state and the configuration.
+func serviceMachine(name, sig string, put func(m *service.Machine, u *engine.Unit, e *bus.Encoder)) property {
+	return property{name: name, sig: sig, emits: bus.EmitsNothing, unit: func(_ *Server, u *engine.Unit, e *bus.Encoder) {
+		m, ok := u.Machine().(*service.Machine)
+		if !ok {
+			m = service.New()
+		}
+		put(m, u, e)
+	}}
 }
 
 func unitUint32(name string, get func(s *Server, u *engine.Unit) uint32) property {

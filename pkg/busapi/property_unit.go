@@ -38,9 +38,9 @@ func unitRuntime() []property {
 		unitString("Following", bus.EmitsNothing, func(*Server, *engine.Unit) string { return "" }),
 		unitString("Description", bus.EmitsConst, func(_ *Server, u *engine.Unit) string { return description(u.Config()) }),
 		unitString("LoadState", bus.EmitsConst, func(_ *Server, u *engine.Unit) string { return string(u.Config().LoadState) }),
-		unitString("ActiveState", bus.EmitsChange, func(_ *Server, u *engine.Unit) string { return string(u.ActiveState()) }),
+		unitString("ActiveState", bus.EmitsChange, func(s *Server, u *engine.Unit) string { return string(s.activeState(u)) }),
 		unitString("FreezerState", bus.EmitsChange, func(_ *Server, u *engine.Unit) string { return u.FreezerState() }),
-		unitString("SubState", bus.EmitsChange, func(_ *Server, u *engine.Unit) string { return u.SubState() }),
+		unitString("SubState", bus.EmitsChange, func(s *Server, u *engine.Unit) string { return s.subState(u) }),
 		unitString("FragmentPath", bus.EmitsConst, func(_ *Server, u *engine.Unit) string { return u.Config().FragmentPath }),
 		unitStrings("DropInPaths", bus.EmitsConst, func(_ *Server, u *engine.Unit) []string { return u.Config().DropInPaths }),
 		unitString("UnitFileState", bus.EmitsNothing, func(s *Server, u *engine.Unit) string { return s.unitFileState(u) }),
@@ -142,4 +142,19 @@ func unitInterface() *iface {
 	}})
 	i.props = append(i.props, rowProperties(unit.InUnit, i.props)...)
 	return i.finish()
+}
+
+// activeState and subState are what is being announced, or what the unit has.
+func (s *Server) activeState(u *engine.Unit) machine.ActiveState {
+	if s.told != nil && s.told.Unit == u.Name() {
+		return s.told.Active
+	}
+	return u.ActiveState()
+}
+
+func (s *Server) subState(u *engine.Unit) string {
+	if s.told != nil && s.told.Unit == u.Name() {
+		return s.told.Sub
+	}
+	return u.SubState()
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/muster-init/muster/pkg/bus"
 	"github.com/muster-init/muster/pkg/engine"
+	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/install"
 	"github.com/muster-init/muster/pkg/unit"
 )
@@ -23,16 +24,19 @@ const (
 
 // Server is the set of objects. It belongs to the loop.
 type Server struct {
-	b        Backend
-	clients  map[*Client]struct{}
-	scratch  bus.Encoder
-	signal   bus.Encoder
-	manager  *iface
-	unit     *iface
-	jobIface *iface
-	types    map[unit.Type]*iface
-	pending  changes
-	watchers map[uint32]*Client // job → the client that asked for it and gets its JobRemoved
+	b          Backend
+	clients    map[*Client]struct{}
+	scratch    bus.Encoder
+	signal     bus.Encoder
+	manager    *iface
+	unit       *iface
+	jobIface   *iface
+	logControl *iface
+	types      map[unit.Type]*iface
+	pending    changes
+	watchers   map[uint32]*Client // job → the client that asked for it and gets its JobRemoved
+
+	told *machine.UnitChanged // the state that is being announced; the unit may be further already
 
 	links    *install.Links
 	linksAge int
@@ -42,7 +46,7 @@ type Server struct {
 // New makes the objects over a backend.
 func New(b Backend) *Server {
 	s := &Server{b: b, clients: map[*Client]struct{}{}, types: map[unit.Type]*iface{}, watchers: map[uint32]*Client{}}
-	s.manager, s.unit, s.jobIface = managerInterface(), unitInterface(), jobInterface()
+	s.manager, s.unit, s.jobIface, s.logControl = managerInterface(), unitInterface(), jobInterface(), logControlInterface()
 	for _, t := range unit.Types() {
 		s.types[t] = typeInterface(t)
 	}
@@ -86,9 +90,12 @@ type object struct {
 }
 
 // find looks an object up. Units that are not loaded yet are loaded, as a client may ask for any unit by its path.
-func (s *Server) find(path bus.ObjectPath) (object, error) {
+func (s *Server) find(k *call, path bus.ObjectPath) (object, error) {
 	if path == root {
 		return object{manager: true, ifaces: []*iface{s.manager}}, nil
+	}
+	if path == logControlPath {
+		return object{manager: true, ifaces: []*iface{s.logControl}}, nil
 	}
 	if id, ok := bus.JobFromPath(path); ok {
 		if j := s.b.Engine().Job(id); j != nil {
@@ -99,6 +106,9 @@ func (s *Server) find(path bus.ObjectPath) (object, error) {
 	name, ok := bus.UnitFromPath(path)
 	if !ok {
 		return object{}, bus.Errorf(bus.ErrUnknownObject, "Unknown object '%s'.", path)
+	}
+	if name == "self" {
+		name = s.b.UnitByPID(int(k.c.Conn.Peer().PID))
 	}
 	u, err := s.loadUnit(name)
 	if err != nil {
@@ -126,7 +136,7 @@ func (s *Server) dispatch(k *call) error {
 	case ifaceIntro:
 		return s.introspect(k)
 	}
-	obj, err := s.find(msg.Path)
+	obj, err := s.find(k, msg.Path)
 	if err != nil {
 		return err
 	}
@@ -190,7 +200,7 @@ func (s *Server) introspect(k *call) error {
 	if k.msg.Member != "Introspect" {
 		return bus.Errorf(bus.ErrUnknownMethod, "Unknown method %s or interface %s.", k.msg.Member, k.msg.Interface)
 	}
-	xml, err := s.introspection(k.msg.Path)
+	xml, err := s.introspection(k, k.msg.Path)
 	if err != nil {
 		return err
 	}
@@ -198,7 +208,7 @@ func (s *Server) introspect(k *call) error {
 	return nil
 }
 
-func (s *Server) introspection(path bus.ObjectPath) (string, error) {
+func (s *Server) introspection(k *call, path bus.ObjectPath) (string, error) {
 	switch path {
 	case "/":
 		return bus.Introspection(nil, []string{"org"}), nil
@@ -220,7 +230,7 @@ func (s *Server) introspection(path bus.ObjectPath) (string, error) {
 		}
 		return bus.Introspection(nil, names), nil
 	}
-	obj, err := s.find(path)
+	obj, err := s.find(k, path)
 	if err != nil {
 		return "", err
 	}

@@ -241,7 +241,10 @@ func dropInHeader(name string, runtime bool) string {
 // writeDropIns writes one file after the other and answers when all are there.
 func (k *call) writeDropIns(u *unit.Unit, order []string, files map[string]string, runtime bool) {
 	if len(order) == 0 {
-		k.submit(func(r machine.Reply) machine.Event { return machine.SetConfig{Config: u, Reply: r} })
+		// Read back from the files, so that what holds is what a reload would give.
+		k.submit(func(r machine.Reply) machine.Event {
+			return machine.SetConfig{Config: k.s.b.Loader().Load(u.Name), Reply: r}
+		})
 		return
 	}
 	k.s.b.WriteDropIn(u.Name, order[0], files[order[0]], runtime, func(err error) {

@@ -305,6 +305,9 @@ func specifierContext(m *Manager) *unit.SpecifierContext {
 		StateRoot: "/var/lib", CacheRoot: "/var/cache", LogRoot: "/var/log", ConfigRoot: "/etc", SharedRoot: "/usr/share",
 		UID: uint32(os.Getuid()), GID: uint32(os.Getgid()),
 	}
+	if fields := passwdOf(s.UserName); len(fields) > 6 {
+		s.Home, s.Shell = fields[5], fields[6]
+	}
 	s.PrettyHostName = s.HostName
 	for _, file := range []string{"/etc/os-release", "/usr/lib/os-release"} {
 		if data, err := os.ReadFile(file); err == nil {
@@ -334,4 +337,18 @@ func readOSRelease(s *unit.SpecifierContext, text string) {
 			}
 		}
 	}
+}
+
+// passwdOf gives the fields of a user in /etc/passwd, nil if there is none. It runs at boot, or for a unit that is being started.
+func passwdOf(name string) []string {
+	data, err := os.ReadFile("/etc/passwd")
+	if err != nil {
+		return nil
+	}
+	for _, line := range splitLines(string(data)) {
+		if fields := strings.Split(line, ":"); len(fields) > 6 && (fields[0] == name || fields[2] == name) {
+			return fields
+		}
+	}
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/muster-init/muster/pkg/bus"
 	"github.com/muster-init/muster/pkg/condition"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/job"
@@ -238,18 +239,21 @@ func (m *Manager) startDefault() {
 			wished = "initrd.target"
 		}
 	}
-	for _, name := range []string{wished, "rescue.target", "emergency.target"} {
-		name, ok := name, false
-		m.submit(machine.Enqueue{Unit: name, Type: job.Start, Mode: job.Isolate, Cause: machine.Cause{Kind: machine.CauseBoot},
-			Reply: m.request(func(r machine.SendReply) {
-				if ok = r.Err == nil; !ok {
-					m.log.err(name, "The unit to boot can't be started: %s", r.Err.Message)
-					m.console.status("failed", "Failed to start %s: %s", name, r.Err.Message)
-				}
-			})})
-		if ok {
+	for _, try := range []struct {
+		name string
+		mode job.Mode
+	}{{wished, job.Isolate}, {wished, job.Replace}, {"rescue.target", job.Isolate}, {"emergency.target", job.Isolate}} {
+		var refusal *machine.Error
+		m.submit(machine.Enqueue{Unit: try.name, Type: job.Start, Mode: try.mode, Cause: machine.Cause{Kind: machine.CauseBoot},
+			Reply: m.request(func(r machine.SendReply) { refusal = r.Err })})
+		if refusal == nil {
 			return
 		}
+		if try.mode == job.Isolate && refusal.Name == string(bus.ErrNoIsolation) {
+			continue // an unusual unit to boot, but it may be started beside whatever there is
+		}
+		m.log.err(try.name, "The unit to boot can't be started: %s", refusal.Message)
+		m.console.status("failed", "Failed to start %s: %s", try.name, refusal.Message)
 	}
 	m.emergency(errors.New("neither the default unit nor rescue.target nor emergency.target can be started"))
 }

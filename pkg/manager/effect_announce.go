@@ -2,6 +2,8 @@ package manager
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/journal"
@@ -35,6 +37,8 @@ func (m *Manager) afterAnnounce(effect machine.Effect) {
 	switch e := effect.(type) {
 	case machine.UnitChanged:
 		m.unitChanged(e)
+	case machine.UnitRemoved:
+		m.removeTransient(e.Unit)
 	case machine.JobNew:
 		m.installedJobs++
 	case machine.JobRemoved:
@@ -92,3 +96,14 @@ func (m *Manager) journalUp() { m.log.native = -1 }
 
 // span is a time for people.
 func span(usec uint64) string { return value.FormatSpan(value.USec(usec), 1000) }
+
+// removeTransient removes the files of a transient unit when it is unloaded; they lie below /run.
+func (m *Manager) removeTransient(name string) {
+	path := filepath.Join(m.transientDir(), name)
+	if !m.src.RemoveTransient(name, path) {
+		return
+	}
+	_ = os.Remove(path)
+	_ = os.RemoveAll(path + ".d")
+	m.src.RefreshDropIns(name)
+}

@@ -111,6 +111,9 @@ func (m *Manager) submit(ev machine.Event) {
 		for _, effect := range m.eng.Step(m.now(), ev) {
 			m.perform(effect)
 		}
+		if m.bus != nil {
+			m.bus.api.Flush()
+		}
 	}
 	m.events = m.events[:0]
 	m.draining = false

@@ -3,6 +3,7 @@ package manager
 import (
 	"errors"
 	"path"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -173,6 +174,9 @@ func (c *cgroups) realize(name string) (ok bool) {
 		}
 		_ = c.tree.WatchMemory(p)
 		c.mark(u, cfg, p)
+		if cfg.Delegate {
+			c.delegate(u.Config(), p)
+		}
 	}
 	c.apply(name, p, values, got.Controllers)
 	g.mask, g.values, g.migrate = mask, values, got.Migrate
@@ -214,6 +218,43 @@ func (c *cgroups) mark(u interface{ Invocation() string }, cfg *unit.Cgroup, p s
 	}
 }
 
+// delegate gives a group to the unit's user (Delegate= with User=).
+func (c *cgroups) delegate(u *unit.Unit, p string) {
+	user := u.GetExec().User
+	if user == "" || user == "root" || user == "0" {
+		return
+	}
+	uid, gid := uint64(0), uint64(0)
+	if fields := passwdOf(user); fields != nil {
+		uid, _ = strconv.ParseUint(fields[2], 10, 32)
+		gid, _ = strconv.ParseUint(fields[3], 10, 32)
+	} else if n, err := strconv.ParseUint(user, 10, 32); err == nil {
+		uid, gid = n, n
+	}
+	if uid == 0 {
+		return // the start will fail by itself if there is no such user
+	}
+	if err := c.tree.Delegate(p, uint32(uid), uint32(gid)); err != nil {
+		c.m.log.warning(u.Name, "%v", err)
+	}
+}
+
+// spawnPath is the group that processes of a unit are born in: DelegateSubgroup= puts them below.
+func (c *cgroups) spawnPath(u *unit.Unit) string {
+	p := c.paths[u.Name]
+	cfg := u.GetCgroup()
+	if p == "" || !cfg.Delegate || cfg.DelegateSubgroup == "" {
+		return p
+	}
+	sub := p + "/" + cfg.DelegateSubgroup
+	if _, err := c.tree.Realize(sub, 0); err != nil {
+		c.m.log.warning(u.Name, "DelegateSubgroup=%s: %v", cfg.DelegateSubgroup, err)
+		return p
+	}
+	c.delegate(u, sub)
+	return sub
+}
+
 func (c *cgroups) update(name string) {
 	if _, ok := c.inner[name]; ok {
 		c.realize(name)
@@ -240,11 +281,11 @@ func (c *cgroups) release(name string) {
 
 // dirFD gives the group for CLONE_INTO_CGROUP; migrate: the child has to move itself.
 func (c *cgroups) dirFD(name string) (fd int, migrate bool) {
-	p, ok := c.paths[name]
-	if !ok || c.tree == nil {
+	u := c.m.eng.Config(name)
+	if _, ok := c.paths[name]; !ok || c.tree == nil || u == nil {
 		return -1, false
 	}
-	fd, err := c.tree.DirFD(p)
+	fd, err := c.tree.DirFD(c.spawnPath(u))
 	if err != nil {
 		c.m.log.warning(name, "%v", err)
 		return -1, false
