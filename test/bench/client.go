@@ -29,17 +29,10 @@ type client struct {
 // connect tries until the socket is there; a re-executing manager closes it for
 // a moment.
 func connect(ctx context.Context, b *box.Box) (*client, error) {
-	address := "unix:path=" + b.Path("/run/systemd/private")
 	for {
-		conn, err := dbus.Dial(address)
+		conn, err := dial(ctx, b)
 		if err == nil {
-			err = conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Getuid()))})
-			if err == nil {
-				// sd-bus loses a first message that arrives in one read with BEGIN.
-				time.Sleep(50 * time.Millisecond)
-				return &client{conn: conn}, nil
-			}
-			conn.Close()
+			return &client{conn: conn}, nil
 		}
 		select {
 		case <-ctx.Done():
@@ -51,7 +44,30 @@ func connect(ctx context.Context, b *box.Box) (*client, error) {
 	}
 }
 
-func (c *client) close() { c.conn.Close() }
+func dial(ctx context.Context, b *box.Box) (*dbus.Conn, error) {
+	socket, err := b.DialUnix(ctx, "/run/systemd/private")
+	if err != nil {
+		return nil, err
+	}
+	conn, err := dbus.NewConn(socket)
+	if err != nil {
+		socket.Close()
+		return nil, err
+	}
+	if err := conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Getuid()))}); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	// sd-bus loses a first message that arrives in one read with BEGIN.
+	time.Sleep(50 * time.Millisecond)
+	return conn, nil
+}
+
+func (c *client) close() {
+	if c != nil {
+		c.conn.Close()
+	}
+}
 
 func (c *client) call(ctx context.Context, method string, args ...any) *dbus.Call {
 	return c.conn.Object(service, managerPath).CallWithContext(ctx, manager+"."+method, 0, args...)
@@ -61,6 +77,12 @@ func (c *client) get(ctx context.Context, path dbus.ObjectPath, iface, property 
 	var value dbus.Variant
 	err := c.conn.Object(service, path).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, iface, property).Store(&value)
 	return value, err
+}
+
+// ask gets the state of a unit every box has.
+func (c *client) ask(ctx context.Context) error {
+	_, err := c.get(ctx, unitPath("bench.target"), service+".Unit", "ActiveState")
+	return err
 }
 
 func unitPath(name string) dbus.ObjectPath {

@@ -2,14 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/test/container/box"
 )
 
@@ -47,7 +48,7 @@ const floorWorkers = 2
 // execve, and for those that end, wait and rmdir. It knows no dependencies, no
 // logging, no bus.
 func measureFloor(b *bench, n int) error {
-	top, err := box.ScratchCgroup("floor")
+	top, err := box.ScratchCgroup()
 	if err != nil {
 		return err
 	}
@@ -73,12 +74,17 @@ func floorRun(top, program string, n int, lives bool) (time.Duration, error) {
 	close(numbers)
 	var group sync.WaitGroup
 	errs := make([]error, floorWorkers)
-	children := make([][]*os.Process, floorWorkers)
+	children := make([][]int, floorWorkers)
+	var list kernel.OpList
+	list.Exec(203, program, []string{program}, nil)
+	if err := list.Err(); err != nil {
+		return 0, err
+	}
 	began := time.Now()
 	for worker := range floorWorkers {
 		group.Go(func() {
 			for i := range numbers {
-				child, err := floorSpawn(filepath.Join(top, fmt.Sprint(i)), program, lives)
+				child, err := floorSpawn(filepath.Join(top, fmt.Sprint(i)), &list, lives)
 				if err != nil {
 					errs[worker] = err
 					return
@@ -91,19 +97,19 @@ func floorRun(top, program string, n int, lives bool) (time.Duration, error) {
 	}
 	group.Wait()
 	took := time.Since(began)
-	for _, list := range children {
-		for _, child := range list {
-			if err := child.Kill(); err != nil {
+	for _, pids := range children {
+		for _, child := range pids {
+			if err := unix.Kill(child, unix.SIGKILL); err != nil {
 				return 0, err
 			}
-			if _, err := child.Wait(); err != nil {
+			if err := reap(child); err != nil {
 				return 0, err
 			}
 		}
 	}
 	for i := range n {
 		if lives {
-			if err := syscall.Rmdir(filepath.Join(top, fmt.Sprint(i))); err != nil {
+			if err := unix.Rmdir(filepath.Join(top, fmt.Sprint(i))); err != nil {
 				return 0, err
 			}
 		}
@@ -116,24 +122,38 @@ func floorRun(top, program string, n int, lives bool) (time.Duration, error) {
 	return took, nil
 }
 
-func floorSpawn(dir, program string, lives bool) (*os.Process, error) {
-	if err := syscall.Mkdir(dir, 0o755); err != nil {
-		return nil, err
+// floorSpawn uses the raw clone of pkg/kernel, the cheapest way there is from
+// Go: clone3 with shared memory into the cgroup, one execve in the child.
+func floorSpawn(dir string, list *kernel.OpList, lives bool) (int, error) {
+	if err := unix.Mkdir(dir, 0o755); err != nil {
+		return 0, err
 	}
-	fd, err := syscall.Open(dir, syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	cmd := &exec.Cmd{Path: program, Args: []string{program}, Env: []string{}, SysProcAttr: &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}}
-	err = cmd.Start()
-	if closeErr := syscall.Close(fd); err == nil {
-		err = closeErr
+	defer unix.Close(fd)
+	child, err := kernel.Spawn(list, kernel.SpawnOptions{CgroupFD: fd})
+	if err != nil {
+		return 0, err
 	}
-	if err != nil || lives {
-		return cmd.Process, err
+	defer unix.Close(child.PidFD)
+	if lives {
+		return child.Pid, nil
 	}
-	if err := cmd.Wait(); err != nil {
-		return nil, err
+	if err := reap(child.Pid); err != nil {
+		return 0, err
 	}
-	return nil, syscall.Rmdir(dir)
+	if result := child.Release(); !result.Executed {
+		return 0, result.Err()
+	}
+	return child.Pid, unix.Rmdir(dir)
+}
+
+func reap(pid int) error {
+	for {
+		if _, err := unix.Wait4(pid, nil, 0, nil); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }

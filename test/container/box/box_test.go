@@ -2,6 +2,7 @@ package box
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -138,6 +139,23 @@ func TestSystemdBootsAndPowersOff(t *testing.T) {
 	page, err := b.Exec(ctx, "busybox", "wget", "-qO-", "http://127.0.0.1/")
 	if err != nil || !strings.Contains(page.Stdout, "Welcome to nginx") {
 		t.Errorf("nginx: %q %q %v", page.Stdout, page.Stderr, err)
+	}
+	conn, err := b.DialUnix(ctx, "/run/systemd/private")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, "\x00AUTH EXTERNAL 30\r\n"); err != nil {
+		t.Error(err)
+	}
+	answer := make([]byte, 64)
+	if n, err := conn.Read(answer); err != nil || !strings.HasPrefix(string(answer[:n]), "OK ") {
+		t.Errorf("private socket answers %q, %v", answer[:n], err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.DialUnix(ctx, "/run/no-such-socket"); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("a socket that isn't there: %v", err)
 	}
 	status, err := b.Shutdown(ctx)
 	if err != nil || !status.Clean() {

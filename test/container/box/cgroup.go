@@ -148,3 +148,26 @@ func removeCgroupsOnce(top string) error {
 	}
 	return nil
 }
+
+// Cgroup is a cgroup of a test's own, outside of every box.
+type Cgroup struct{ tree *cgroupTree }
+
+// ScratchCgroup makes an empty one.
+func ScratchCgroup() (*Cgroup, error) {
+	tree, err := newCgroupTree()
+	if err != nil {
+		return nil, err
+	}
+	return &Cgroup{tree}, nil
+}
+
+// Path is its directory.
+func (c *Cgroup) Path() string { return c.tree.payload }
+
+// Remove kills what is in it and removes it with everything below.
+func (c *Cgroup) Remove() error {
+	if err := c.tree.kill(); err != nil {
+		return err
+	}
+	return c.tree.remove()
+}

@@ -36,6 +36,9 @@ func init() {
 	// thread must never be the one that enters a box (see enter.go): it can't
 	// end with its goroutine, and /proc/self would show the box.
 	runtime.LockOSThread()
+	if len(os.Args) == 2 && os.Args[0] == connectName {
+		runConnect(os.Args[1])
+	}
 	if len(os.Args) == 0 || os.Args[0] != stageName {
 		return
 	}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/muster-init/muster/test/container/box"
+)
+
+// measureLoaded has N units loaded and inactive: memory, calls, reload, and the
+// latency of single jobs beside them.
+func measureLoaded(ctx context.Context, b *bench, program box.Program, n int) error {
+	k := kindNamed("simple")
+	files := k.files(n)
+	for name, content := range probeUnits {
+		files[unitDir+name] = box.File{Content: content}
+	}
+	inside, c, err := b.bootEmpty(ctx, program, files)
+	if err != nil {
+		return err
+	}
+	defer stopBox(inside, c)
+	// An active target that wants them keeps all of them loaded.
+	if err := c.call(ctx, "StartUnit", k.target(), "ignore-dependencies").Err; err != nil {
+		return err
+	}
+	if _, err := c.pollState(ctx, k.target(), "active", time.Now()); err != nil {
+		return err
+	}
+	time.Sleep(500 * time.Millisecond) // what is done when idle, such as giving memory back
+	b.results.add("RSS of PID 1, N loaded", n, program.Name, mebibytes, float64(box.RSS(inside.PID()))/(1<<20))
+	if err := measureCalls(ctx, b, program, c, n); err != nil {
+		return err
+	}
+	if err := measureReload(ctx, b, program, inside, c, n); err != nil {
+		return err
+	}
+	return measureJobs(ctx, b, program, c, n)
+}
+
+// probeUnits are started and stopped beside the others.
+var probeUnits = map[string]string{
+	"probe-simple.service":  probeUnit("ExecStart=" + tinyDir + "/" + tinyPause),
+	"probe-oneshot.service": probeUnit("Type=oneshot\nRemainAfterExit=yes\nExecStart=" + tinyDir + "/" + tinyExit),
+	"probe-notify.service":  probeUnit("Type=notify\nExecStart=" + tinyDir + "/" + tinyNotify),
+}
+
+func probeUnit(lines string) string {
+	return "[Unit]\nDefaultDependencies=no\nStartLimitIntervalSec=0\n[Service]\nStandardOutput=null\nStandardError=null\n" + lines + "\n"
+}
+
+// rate repeats a call for a second, at least three times, and returns calls per
+// second.
+func rate(ctx context.Context, call func() error) (float64, error) {
+	began := time.Now()
+	for count := 1; ; count++ {
+		if err := call(); err != nil {
+			return 0, err
+		}
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		if took := time.Since(began); took > time.Second && count >= 3 {
+			return float64(count) / took.Seconds(), nil
+		}
+	}
+}
+
+func measureCalls(ctx context.Context, b *bench, program box.Program, c *client, n int) error {
+	unit := kindNamed("simple").unitName(0)
+	object := c.conn.Object(service, unitPath(unit))
+	for _, m := range []struct {
+		name string
+		call func() error
+	}{
+		{"ListUnits", func() error { return c.call(ctx, "ListUnits").Err }},
+		{"GetAll(Service)", func() error {
+			return object.CallWithContext(ctx, "org.freedesktop.DBus.Properties.GetAll", 0, service+".Service").Err
+		}},
+		{"GetAll(Unit)", func() error {
+			return object.CallWithContext(ctx, "org.freedesktop.DBus.Properties.GetAll", 0, service+".Unit").Err
+		}},
+		{"Get of one property", func() error {
+			_, err := c.get(ctx, unitPath(unit), service+".Unit", "ActiveState")
+			return err
+		}},
+	} {
+		perSec, err := rate(ctx, m.call)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		b.results.add(m.name, n, program.Name, perSecond, perSec)
+	}
+	return nil
+}
+
+// reloads is how often each reload is measured; the median counts.
+const reloads = 3
+
+func measureReload(ctx context.Context, b *bench, program box.Program, inside *box.Box, c *client, n int) error {
+	for _, m := range []struct {
+		name   string
+		change bool
+	}{{"daemon-reload, nothing changed", false}, {"daemon-reload, one file changed", true}} {
+		var times []time.Duration
+		for i := range reloads {
+			if m.change {
+				path := inside.Path(unitDir + kindNamed("simple").unitName(i))
+				text, err := os.ReadFile(path)
+				if err != nil {
+					return err
+				}
+				changed := strings.Replace(string(text), "Description=", "Description=changed ", 1)
+				if err := os.WriteFile(path, []byte(changed), 0o644); err != nil {
+					return err
+				}
+			}
+			began := time.Now()
+			if err := c.call(ctx, "Reload").Err; err != nil {
+				return fmt.Errorf("%s: %w", m.name, err)
+			}
+			times = append(times, time.Since(began))
+		}
+		if m.change {
+			if err := checkReloaded(ctx, c); err != nil {
+				return err
+			}
+		}
+		b.results.add(m.name, n, program.Name, milliseconds, ms(percentile(times, 50)))
+	}
+	return nil
+}
+
+// checkReloaded makes sure that a fast reload did reload.
+func checkReloaded(ctx context.Context, c *client) error {
+	for i := range reloads {
+		unit := kindNamed("simple").unitName(i)
+		value, err := c.get(ctx, unitPath(unit), service+".Unit", "Description")
+		if err != nil {
+			return err
+		}
+		if text, ok := value.Value().(string); !ok || !strings.HasPrefix(text, "changed ") {
+			return fmt.Errorf("reload: %s still has the description %v", unit, value)
+		}
+	}
+	return nil
+}
+
+// jobSamples is how many starts and stops the percentiles are of.
+const jobSamples = 200
+
+// jobTime bounds the samples where one start takes very long.
+const jobTime = 20 * time.Second
+
+func measureJobs(ctx context.Context, b *bench, program box.Program, c *client, n int) error {
+	if err := c.subscribe(ctx); err != nil {
+		return err
+	}
+	for _, name := range []string{"simple", "oneshot", "notify"} {
+		unit := "probe-" + name + ".service"
+		var starts, stops []time.Duration
+		for began := time.Now(); len(starts) < jobSamples && time.Since(began) < jobTime; {
+			start, err := c.job(ctx, "StartUnit", unit)
+			if err != nil {
+				return err
+			}
+			stop, err := c.job(ctx, "StopUnit", unit)
+			if err != nil {
+				return err
+			}
+			starts, stops = append(starts, start), append(stops, stop)
+		}
+		b.results.add("start one "+name+", p50", n, program.Name, milliseconds, ms(percentile(starts, 50)))
+		b.results.add("start one "+name+", p99", n, program.Name, milliseconds, ms(percentile(starts, 99)))
+		if name == "simple" {
+			b.results.add("stop one simple, p50", n, program.Name, milliseconds, ms(percentile(stops, 50)))
+			b.results.add("stop one simple, p99", n, program.Name, milliseconds, ms(percentile(stops, 99)))
+		}
+	}
+	return nil
+}
