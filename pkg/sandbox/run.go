@@ -40,7 +40,6 @@ func Steps() []Step {
 		{"directories", func(p *plan.Plan) bool { return len(p.Directories) > 0 }, directories},
 		{"credentials", func(p *plan.Plan) bool { return p.Credentials != nil }, credentials},
 		{"environment", nil, environment},
-		{"limits", nil, ops((*spawn.Ops).Limits)},
 		{"keyring", nil, ops((*spawn.Ops).Keyring)},
 		{"network", sandboxed(func(s *plan.Sandbox) bool { return s.PrivateNetwork || s.NetworkPath != "" }), network},
 		{"ipc", sandboxed(func(s *plan.Sandbox) bool { return s.PrivateIPC || s.IPCPath != "" }), ipc},
@@ -90,7 +89,7 @@ func (r *run) ops(stretches ...func(*spawn.Ops)) *plan.Failure {
 
 // execute is the last step. It only returns when it fails.
 func execute(r *run) *plan.Failure {
-	if f := r.ops((*spawn.Ops).Umask, (*spawn.Ops).Descriptors, (*spawn.Ops).Identity, (*spawn.Ops).Exec); f != nil {
+	if f := r.ops((*spawn.Ops).Umask, (*spawn.Ops).Descriptors, (*spawn.Ops).Limits, (*spawn.Ops).Identity, (*spawn.Ops).Exec); f != nil {
 		return f
 	}
 	return &plan.Failure{Status: plan.ExitExec, Setting: r.p.Phase, Message: "no file was executed"}

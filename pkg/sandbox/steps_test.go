@@ -3,8 +3,10 @@ package sandbox_test
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
@@ -44,6 +46,8 @@ func TestAttributes(t *testing.T) {
 		{"UMask", `umask`, "0027", func(e *unit.Exec) { e.UMask = 0o27 }},
 		{"Nice", `cut -d" " -f19 /proc/self/stat`, "7", func(e *unit.Exec) { e.Nice = unit.Some[int32](7) }},
 		{"LimitNOFILE", `ulimit -Sn; ulimit -Hn`, "111\n222", func(e *unit.Exec) { e.Limits[unit.RLimitNOFILE] = &value.Rlimit{Soft: 111, Hard: 222} }},
+		{"LimitNOFILE small", `ulimit -n`, "4", func(e *unit.Exec) { e.Limits[unit.RLimitNOFILE] = &value.Rlimit{Soft: 4, Hard: 4} }},
+		{"LimitAS", `ulimit -v`, "20000", func(e *unit.Exec) { e.Limits[unit.RLimitAS] = &value.Rlimit{Soft: 20000 << 10, Hard: 20000 << 10} }},
 		{"default NOFILE", `ulimit -Sn`, "1024", func(*unit.Exec) {}},
 		{"CPUAffinity", `grep Cpus_allowed_list /proc/self/status | cut -f2`, "1", func(e *unit.Exec) { e.CPUAffinity = []byte{2} }},
 		{"CPUSchedulingPolicy", `cut -d" " -f41 /proc/self/stat`, "3", func(e *unit.Exec) { e.CPUSchedulingSet, e.CPUSchedulingPolicy = true, 3 }},
@@ -282,4 +286,15 @@ func (s *start) prefixes() plan.Prefixes {
 	}
 	s.ctx.Prefixes = p
 	return p
+}
+
+// TestIgnoredSignals: what the manager was started with is not handed down.
+func TestIgnoredSignals(t *testing.T) {
+	signal.Ignore(syscall.SIGUSR1, syscall.SIGHUP)
+	defer signal.Reset(syscall.SIGUSR1, syscall.SIGHUP)
+	both(t, func(t *testing.T, force func(*start)) {
+		s := newStart(t, `grep SigIgn /proc/self/status | cut -f2`)
+		force(s)
+		expect(t, s.ok(), "0000000000001000")
+	})
 }

@@ -18,6 +18,7 @@ type Host struct {
 	Bounding       uint64
 	RaiseLimits    bool       // CAP_SYS_RESOURCE
 	HardLimits     [16]uint64 // by the kernel's number
+	IgnoredSignals uint64     // bit 0 is signal 1; inherited by children unless undone
 }
 
 // ThisHost reads the facts about the calling process.
@@ -36,7 +37,22 @@ func ThisHost() (Host, error) {
 		}
 		h.HardLimits[i] = lim.Max
 	}
+	h.IgnoredSignals = ignoredSignals()
 	return h, nil
+}
+
+// ignoredSignals asks for each signal whether it is ignored. Handlers need no
+// care: the kernel resets them on the way to a program.
+func ignoredSignals() (set uint64) {
+	const ignored, signals = 1, 64
+	for sig := 1; sig <= signals; sig++ {
+		var act struct{ handler, flags, restorer, mask uintptr }
+		_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), 0, uintptr(unsafe.Pointer(&act)), 8, 0, 0)
+		if errno == 0 && act.handler == ignored {
+			set |= 1 << (sig - 1)
+		}
+	}
+	return set
 }
 
 func bytesOf[T any](v *T) []byte {

@@ -109,7 +109,8 @@ const (
 	ioClassShift     = 13
 )
 
-// Limits appends the resource limits. Hard limits above ours are cut to ours
+// Limits appends the resource limits, after everything that opens files and
+// before the right to raise limits is given up. Hard limits above ours are cut to ours
 // where we may not raise them.
 func (o *Ops) Limits() {
 	for _, lim := range o.plan.Limits {
@@ -126,6 +127,11 @@ func (o *Ops) Limits() {
 // Session starts the child's own session and signal dispositions.
 func (o *Ops) Session() {
 	l, p := o.List, o.plan
+	for sig := unix.Signal(1); sig <= 64; sig++ {
+		if o.host.IgnoredSignals>>(sig-1)&1 == 1 && sig != unix.SIGPIPE {
+			l.DefaultSignal(sig)
+		}
+	}
 	if p.IgnoreSIGPIPE {
 		l.IgnoreSignal(unix.SIGPIPE)
 	} else {

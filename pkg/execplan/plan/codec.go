@@ -15,17 +15,30 @@ const MaxEncoded = 16 << 20
 // ErrCodec is wrapped by every complaint about bytes that are no plan.
 var ErrCodec = errors.New("plan codec")
 
+// The fingerprints of what is encoded.
+var (
+	planShape    = fingerprint(reflect.TypeFor[Plan]())
+	failureShape = fingerprint(reflect.TypeFor[Failure]())
+)
+
+func shape(t reflect.Type) uint64 {
+	if t == reflect.TypeFor[Plan]() {
+		return planShape
+	}
+	return failureShape
+}
+
 // Encode writes v, a pointer to a struct of this package, as bytes.
 func Encode[T Plan | Failure](v *T) []byte {
 	t := reflect.TypeFor[T]()
-	b := binary.LittleEndian.AppendUint64(make([]byte, 0, 4096), fingerprint(t))
+	b := binary.LittleEndian.AppendUint64(make([]byte, 0, 4096), shape(t))
 	return appendValue(b, reflect.ValueOf(v).Elem())
 }
 
 // Decode reads what Encode wrote.
 func Decode[T Plan | Failure](b []byte) (*T, error) {
 	t := reflect.TypeFor[T]()
-	if len(b) > MaxEncoded || len(b) < 8 || binary.LittleEndian.Uint64(b) != fingerprint(t) {
+	if len(b) > MaxEncoded || len(b) < 8 || binary.LittleEndian.Uint64(b) != shape(t) {
 		return nil, fmt.Errorf("%w: %d bytes do not start like a %s of this build", ErrCodec, len(b), t.Name())
 	}
 	v := new(T)
