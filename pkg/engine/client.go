@@ -47,7 +47,7 @@ func (e *Engine) onKill(v machine.KillUnit) {
 		e.reply(v.Reply, nil, refuse(errInvalidArgs, "%q is none of all, main, control, cgroup.", v.Whom))
 		return
 	}
-	k.Token = e.ask(query{reply: v.Reply, name: u.Name(), mustExist: mustExist})
+	k.Token = e.ask(query{reply: v.Reply, name: u.Name(), mustExist: mustExist, asked: k})
 	e.emit(k)
 }
 
@@ -197,6 +197,6 @@ func (e *Engine) onAttach(v machine.AttachProcesses) {
 		e.reply(v.Reply, nil, err)
 		return
 	}
-	t := e.ask(query{reply: v.Reply, name: u.Name()})
+	t := e.ask(query{reply: v.Reply, name: u.Name(), asked: machine.AttachPIDs{}})
 	e.emit(machine.AttachPIDs{Token: t, Unit: u.Name(), Subgroup: v.Subgroup, PIDs: v.PIDs})
 }

@@ -13,7 +13,8 @@ type query struct {
 	reply     machine.Reply
 	name      string
 	mustExist bool
-	watch     bool // it may be answered more than once
+	asked     machine.Effect // what was asked, without the token
+	watch     bool           // it may be answered more than once
 }
 
 // ask gives the next token.
@@ -26,7 +27,7 @@ func (e *Engine) ask(q query) machine.Token {
 
 // testConditions asks whether the unit may start. The job goes on in conditionsTested.
 func (e *Engine) testConditions(j *Job) {
-	j.query = e.ask(query{j: j})
+	j.query = e.ask(query{j: j, asked: machine.TestConditions{}})
 	e.changedJob(j)
 	e.emit(machine.TestConditions{Token: j.query, Unit: j.Unit.Name()})
 }

@@ -102,7 +102,7 @@ func (e *Engine) routeNotify(v machine.Notify) {
 func (e *Engine) routeAnswer(ev machine.Event) {
 	t := machine.AnswerToken(ev)
 	q, ok := e.queries[t]
-	if t == 0 || !ok {
+	if t == 0 || !ok || !machine.Answers(q.asked, ev) {
 		return
 	}
 	// A PID file that is watched may be reported as not there yet more than once; the machine cancels the query.

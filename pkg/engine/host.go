@@ -23,7 +23,7 @@ func (h *host) Unit() *unit.Unit     { return h.u.cfg }
 
 // Query emits f with a fresh token.
 func (h *host) Query(f machine.Effect) machine.Token {
-	q := query{u: h.u}
+	q := query{u: h.u, asked: f}
 	if f, ok := f.(machine.ReadPIDFile); ok {
 		q.watch = f.Watch
 	}

@@ -273,6 +273,7 @@ func (e *Engine) restoreUnit(r unitRecord) error {
 	e.linkSocket(u)
 	e.drainLoading()
 	s := u.get()
+	s.PIDs = slices.DeleteFunc(s.PIDs, func(pid int32) bool { return pid <= 0 || e.pids[pid] != nil })
 	for _, pid := range s.PIDs {
 		e.pids[pid] = u
 	}
