@@ -166,7 +166,7 @@ func settingError(err error) error {
 
 // install writes the fragment and reads it back, so that a transient unit is exactly what its file says, as after a reload.
 func (s *Server) install(t *transient) (*unit.Unit, error) {
-	text := "# This is a transient unit file, created programmatically via the systemd API. Do not edit.\n" + unit.FormatSettings(t.settings)
+	text := "# Transient unit: muster wrote this from the properties that a client sent. It is removed with the unit.\n" + unit.FormatSettings(t.settings)
 	if err := s.b.WriteTransient(t.u.Name, text); err != nil {
 		return nil, bus.Errorf(bus.ErrIOError, "%s: its transient file can't be written: %v", t.u.Name, err)
 	}
@@ -235,7 +235,7 @@ func dropInHeader(name string, runtime bool) string {
 	if runtime {
 		options = " --runtime"
 	}
-	return fmt.Sprintf("# This is a drop-in unit file extension, created via \"systemctl set-property%s %s\"\n# or an equivalent operation. Do not edit.\n", options, strings.TrimSpace(name))
+	return fmt.Sprintf("# Written by muster for: set-property%s %s\n", options, strings.TrimSpace(name))
 }
 
 // writeDropIns writes one file after the other and answers when all are there.

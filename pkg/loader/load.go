@@ -211,9 +211,14 @@ func (l *Loader) AddTransient(name, path string) {
 func (l *Loader) RefreshDropIns(name string) {
 	key := name + ".d"
 	delete(l.index.dropins, key)
-	for _, dir := range l.index.dirs {
-		var st unix.Stat_t
-		if unix.Stat(dir+"/"+key, &st) == nil {
+	seen := map[identity]bool{} // directories may be there now that were not when the index was made
+	for _, dir := range l.path {
+		var st, sub unix.Stat_t
+		if dir == "" || unix.Stat(dir, &st) != nil || unix.Stat(dir+"/"+key, &sub) != nil {
+			continue
+		}
+		if id := (identity{ino: st.Ino, size: int64(st.Dev)}); !seen[id] {
+			seen[id] = true
 			l.index.addSubdir(dir, key)
 		}
 	}
