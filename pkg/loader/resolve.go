@@ -21,8 +21,8 @@ func (x *Index) Resolve(name string) Resolved {
 	current := name
 	for range aliasDepthMax {
 		f, ok := x.lookup(current)
-		if !ok {
-			return Resolved{Name: current, Names: x.namesOf(current, name)}
+		if !ok { // a name, or a link to one, that nothing stands behind
+			return Resolved{Name: name, Names: []string{name}}
 		}
 		if f.masked {
 			return Resolved{Name: current, Fragment: f.path, Masked: true, Names: x.namesOf(current, name)}
@@ -133,12 +133,16 @@ func ownersOf(names []string) []string {
 	return out
 }
 
-// cutDash gives foo-bar-.service for foo-bar-baz.service, then foo-.service; "" at the end. Of instances only the part before the @ is cut.
+// cutDash gives foo-bar-.service for foo-bar-baz.service, then foo-.service; "" at the end. Of instances the part before the @ is cut; what is cut of a
+// template is a plain name, as observed on systemd 257.
 func cutDash(name string) string {
 	dot := strings.LastIndexByte(name, '.')
 	stem, tail := name[:dot], name[dot:]
 	if at := strings.IndexByte(stem, '@'); at >= 0 {
-		stem, tail = stem[:at], name[at:]
+		if at < dot-1 {
+			tail = name[at:]
+		}
+		stem = stem[:at]
 	}
 	stem = strings.TrimSuffix(stem, "-")
 	i := strings.LastIndexByte(stem, '-')
