@@ -17,6 +17,7 @@ var usedElsewhere = map[string]string{
 	"Documentation":     "shown on the bus and by status",
 	"StandardInputText": "StandardInputData",
 	"BindReadOnlyPaths": "BindPaths",
+	"TimeoutSec":        "TimeoutStartUSec and TimeoutStopUSec",
 	"CPUAccounting":     "counting CPU time costs nothing and is always on",
 }
 

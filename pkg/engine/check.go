@@ -32,11 +32,13 @@ func (e *Engine) Check() []string {
 			}
 		}
 	}
+	// order-free: faults are for people
 	for n, u := range e.names {
 		if u.flags&removed != 0 {
 			say("the name %s leads to an unloaded unit", n)
 		}
 	}
+	// order-free: faults are for people
 	for _, j := range e.jobs {
 		if j.Unit.flags&removed != 0 || j.Unit.job != j && j.Unit.nop != j {
 			say("job %d is not the job of %s", j.ID, j.Unit.Name())

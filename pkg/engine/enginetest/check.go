@@ -163,6 +163,7 @@ func (c *checker) mayRun(id job.ID) error {
 		return nil
 	}
 	stopping := j.typ == job.Stop || j.typ == job.Restart
+	// order-free: any fault ends the run
 	for other, o := range c.waiting {
 		if other == id || o.ignore || o.typ == job.Nop || o.unit == j.unit {
 			continue

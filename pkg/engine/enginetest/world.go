@@ -382,6 +382,7 @@ func (w *World) settle() error {
 			}
 		}
 	}
+	// order-free: any fault ends the run
 	for r, what := range w.replies {
 		return fmt.Errorf("request %d (%s) was never answered", r, what)
 	}

@@ -39,6 +39,7 @@ func List(machine string, allow bool, names []string, deny Action) (code []Insn,
 		other, newer = deny, Errno(enosys)
 	}
 	p := newProgram(machine, other, newer)
+	// order-free: one rule per call, and the program is sorted when it is assembled
 	for c, n := range list {
 		switch {
 		case n.has:
@@ -205,6 +206,7 @@ func SUIDSGID(machine string) ([]Insn, error) {
 		return append(rule{{Code: ldWord, K: argLow(flags)}, {Code: jset, K: oCreat | oTmpfile, JT: 1}, pass}, mode(arg)...)
 	}
 	p := newProgram(machine, Allow, Allow)
+	// order-free: as above
 	for name, arg := range map[string]int{
 		"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2, "mkdir": 1, "mkdirat": 2, "mknod": 1, "mknodat": 2, "creat": 1,
 	} {
