@@ -147,5 +147,5 @@ func (e *Engine) logAssert(u *Unit, j *Job, failed string) {
 
 // logFailed tells that a unit entered the failed state, with its result.
 func (e *Engine) logFailed(u *Unit) {
-	e.emit(machine.Log{Level: levelNotice, Unit: u.Name(), Kind: "unit-entered-failed", Text: u.Name() + ": Unit entered failed state."})
+	e.emit(machine.Log{Level: levelDebug, Unit: u.Name(), Kind: "unit-entered-failed", Text: u.Name() + ": Unit entered failed state."})
 }

@@ -97,19 +97,19 @@ func (t *transaction) breakCycles() *machine.Error {
 		}
 		text := t.cycleText(cycle)
 		if victim == nil {
-			return refuse(errCyclic, "Transaction for %s/%s can't be ordered, nothing in the cycle can be left out: %s.",
+			return refuse(errCyclic, "Transaction for %s/%s: the order is cyclic and nothing in the cycle can be left out: %s.",
 				t.req.u.Name(), t.req.typ, text)
 		}
 		wanted := t.wanters(victim)
 		t.drop(victim.u, "to break the ordering cycle "+text)
-		t.logs = append(t.logs, machine.Log{Level: levelError, Unit: t.req.u.Name(), Kind: "unit-ordering-cycle", Text: "Ordering cycle: " + text},
+		t.logs = append(t.logs, machine.Log{Level: levelError, Unit: t.req.u.Name(), Kind: "unit-ordering-cycle", Text: "Found an ordering cycle: " + text},
 			machine.Log{Level: levelError, Unit: victim.u.Name(), Kind: "job-deleted-cycle", Status: "skip",
 				Text: "Gave up job " + victim.u.Name() + "/" + string(victim.typ) + " (wanted by " + wanted +
 					") to break the ordering cycle",
 				Console: "Ordering cycle found, skipping " + t.e.describe(victim.u)})
 		t.sweep()
 		if t.anchor.dead {
-			return refuse(errCyclic, "Transaction for %s/%s can't be ordered: %s.", t.req.u.Name(), t.req.typ, text)
+			return refuse(errCyclic, "Transaction for %s/%s: the order is cyclic: %s.", t.req.u.Name(), t.req.typ, text)
 		}
 	}
 }
@@ -155,7 +155,7 @@ func (e *Engine) breakInstalled() {
 		e.changedJob(j)
 		e.wake(j)
 		e.emit(machine.Log{Level: levelError, Unit: j.Unit.Name(), Kind: "unit-ordering-cycle",
-			Text: "Ordering cycle after a reload: " + t.cycleText(cycle) + "; job " + j.Unit.Name() + "/" + string(j.Type) + " ignores the order"})
+			Text: "Found an ordering cycle after a reload: " + t.cycleText(cycle) + "; job " + j.Unit.Name() + "/" + string(j.Type) + " ignores the order"})
 	}
 }
 

@@ -153,7 +153,7 @@ func (t *transaction) merge() *machine.Error {
 		}
 		victim := choose(a, b)
 		if victim == nil {
-			return refuse(errConflicting, "Transaction for %s/%s contradicts itself: %s/%s (wanted by %s) against %s/%s (wanted by %s).",
+			return refuse(errConflicting, "Transaction for %s/%s has conflicting jobs: %s/%s (wanted by %s) against %s/%s (wanted by %s).",
 				t.req.u.Name(), t.req.typ, u.Name(), a.typ, t.wanters(a), u.Name(), b.typ, t.wanters(b))
 		}
 		victim.dead = true

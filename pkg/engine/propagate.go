@@ -13,7 +13,6 @@ import (
 type notice struct {
 	u           *Unit
 	old, now    machine.ActiveState
-	restart     bool // the unit is about to restart by Restart=: it does not count as ended
 	reloadError bool
 }
 
@@ -44,7 +43,7 @@ func (e *Engine) stateChanged(u *Unit, old machine.ActiveState) {
 	e.touch(u)
 	e.deferred(u)
 	e.emit(machine.UnitChanged{Unit: u.Name(), Active: now, Sub: sub})
-	n := notice{u: u, old: old, now: now, restart: strings.Contains(sub, "auto-restart")}
+	n := notice{u: u, old: old, now: now}
 	if r, ok := u.machine.(machine.ReloadResulter); ok {
 		n.reloadError = r.ReloadFailed()
 	}
@@ -66,7 +65,8 @@ func (e *Engine) notify(n notice) {
 			e.retroactiveStop(u)
 		}
 	}
-	if n.old != n.now && !n.restart {
+	if n.old != n.now {
+		// With RestartMode=normal a unit that is about to restart passes through these states, and they count (as on 257).
 		c := &u.cfg.Unit
 		switch {
 		case n.now == machine.Failed:

@@ -204,10 +204,10 @@ func (e *Engine) mayQueue(u *Unit, v machine.Enqueue) *machine.Error {
 	}
 	starts := v.Type == job.Start || v.Type == job.Restart || v.Type == job.TryRestart || v.Type == job.ReloadOrStart
 	if starts && c.RefuseManualStart {
-		return refuse(errOnlyByDependency, "%s may be started by dependencies only (RefuseManualStart=).", u.Name())
+		return refuse(errOnlyByDependency, "%s may be requested by dependency only (RefuseManualStart=yes).", u.Name())
 	}
 	if job.Stops(v.Type) && c.RefuseManualStop {
-		return refuse(errOnlyByDependency, "%s may be stopped by dependencies only (RefuseManualStop=).", u.Name())
+		return refuse(errOnlyByDependency, "%s may be requested by dependency only (RefuseManualStop=yes).", u.Name())
 	}
 	return nil
 }

@@ -109,13 +109,13 @@ func (e *Engine) transact(r request) (*transaction, *machine.Error) {
 func checkMode(r request) *machine.Error {
 	switch {
 	case r.mode == job.Isolate && r.typ != job.Start:
-		return refuse(errInvalidArgs, "Mode isolate is only possible for start.")
+		return refuse(errInvalidArgs, "Job mode isolate is only valid for start.")
 	case r.mode == job.Isolate && !r.u.cfg.Unit.AllowIsolate:
 		return refuse(errNoIsolation, "%s may not be isolated (AllowIsolate=no).", r.u.Name())
 	case r.mode == job.Triggering && r.typ != job.Stop:
-		return refuse(errInvalidArgs, "Mode triggering is only possible for stop.")
+		return refuse(errInvalidArgs, "Job mode triggering is only valid for stop.")
 	case r.mode == job.RestartDependencies && r.typ != job.Start:
-		return refuse(errInvalidArgs, "Mode restart-dependencies is only possible for start.")
+		return refuse(errInvalidArgs, "Job mode restart-dependencies is only valid for start.")
 	}
 	return nil
 }

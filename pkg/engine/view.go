@@ -35,11 +35,13 @@ func (e *Engine) Slice(u *Unit) string { return depend.Slice(u.cfg, &e.opt.Depen
 
 // CanStart, CanStop, CanIsolate and CanClean say what can be asked of a unit; CanReload is in transaction.go.
 func (e *Engine) CanStart(u *Unit) bool {
-	return u.cfg.LoadState == unit.StateLoaded && e.kindOf(u).CanStart && u.flags&perpetual == 0
+	return u.cfg.LoadState == unit.StateLoaded && e.kindOf(u).CanStart && u.flags&perpetual == 0 && !u.cfg.Unit.RefuseManualStart
 }
 
 // CanStop reports whether stop jobs make sense.
-func (e *Engine) CanStop(u *Unit) bool { return e.kindOf(u).CanStop && u.flags&perpetual == 0 }
+func (e *Engine) CanStop(u *Unit) bool {
+	return e.kindOf(u).CanStop && u.flags&perpetual == 0 && !u.cfg.Unit.RefuseManualStop
+}
 
 // CanIsolate reports whether the unit may be started with mode isolate.
 func (e *Engine) CanIsolate(u *Unit) bool { return e.CanStart(u) && u.cfg.Unit.AllowIsolate }
