@@ -5,6 +5,7 @@
 package main
 
 import (
+	"os"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -24,7 +25,7 @@ func init() {
 }
 
 func main() {
-	args := arguments()
+	args := os.Args
 	if len(args) != 2 {
 		_, _ = unix.Write(2, []byte("muster-executor: is started by muster only\n"))
 		unix.Exit(exitUsage)

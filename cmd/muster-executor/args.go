@@ -1,5 +1,0 @@
-package main
-
-import "os"
-
-func arguments() []string { return os.Args }
