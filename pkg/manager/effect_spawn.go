@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/engine/socket"
 	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/execplan/plan"
 	"github.com/muster-init/muster/pkg/spawn"
@@ -212,6 +213,9 @@ func needsNotifySocket(u *unit.Unit, control bool) bool {
 
 // commandsOf is the list that a phase names.
 func commandsOf(u *unit.Unit, phase machine.Phase) []value.Command {
+	if u.Type == unit.TypeSocket {
+		return socket.Commands(u.GetSocket(), phase)
+	}
 	s := u.GetService()
 	switch phase {
 	case machine.ExecCondition:

@@ -15,6 +15,7 @@ import (
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/engine/scope"
 	"github.com/muster-init/muster/pkg/engine/service"
+	"github.com/muster-init/muster/pkg/engine/socket"
 	"github.com/muster-init/muster/pkg/job"
 	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/loader"
@@ -46,7 +47,7 @@ func (m *Manager) openLoader() error {
 	host := &unit.Host{Specifiers: m.host, User: !m.system}
 	m.src = loader.New(path, loader.Scan(path), host, unit.NewDefaults(m.cfg), m.unitMessage)
 	m.eng = engine.New(m.src, engine.Options{
-		Depend: *m.dependEnv(), Types: []machine.Descriptor{service.Descriptor(), scope.Descriptor()}, Seed: randomSeed(),
+		Depend: *m.dependEnv(), Types: []machine.Descriptor{service.Descriptor(), scope.Descriptor(), socket.Descriptor()}, Seed: randomSeed(),
 		StatusUnitFormat: m.cfg.StatusUnitFormat,
 	})
 	m.stamps.UnitsLoadFinish = m.now()

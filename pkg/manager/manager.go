@@ -53,7 +53,8 @@ type Manager struct {
 	nextReply machine.Reply
 
 	queries       map[machine.Token]func() // open slow queries and how to cancel them
-	watched       map[int32]int            // pid → pidfd of processes that aren't our children
+	sock          sockets
+	watched       map[int32]int // pid → pidfd of processes that aren't our children
 	childrenEnded bool
 
 	environment         []string // the manager's environment block for services
@@ -173,6 +174,18 @@ func (m *Manager) perform(effect machine.Effect) {
 		m.unlinkPIDFile(e)
 	case machine.Act:
 		m.act(e)
+	case machine.OpenSockets:
+		m.openSockets(e)
+	case machine.ChownSockets:
+		m.chownSockets(e)
+	case machine.CloseSockets:
+		m.closeSockets(e)
+	case machine.WatchSockets:
+		m.watchSockets(e)
+	case machine.UnwatchSockets:
+		m.unwatchSockets(e)
+	case machine.FlushSockets:
+		m.flushSockets(e)
 	default:
 		m.announce(effect)
 	}
@@ -204,6 +217,11 @@ func (m *Manager) export() {
 	if m.state == nil {
 		return
 	}
+	m.fds.export(func(key string, record []byte) {
+		if err := m.state.Put(key, record); err != nil {
+			m.log.err("", "%v", err)
+		}
+	}, func(key string) { _ = m.state.Delete(key) })
 	for _, key := range m.eng.Dirty() {
 		var err error
 		if record := m.eng.Record(key); record == nil {

@@ -79,7 +79,7 @@ func (m *Manager) restoreShell(records map[string][]byte) {
 			m.log.err("", "state: fd table: %v", err)
 		}
 	}
-	m.fds.restore(h)
+	m.fds.restore(h, records)
 	m.keptFDs, m.booted, m.stamps = s.Kept, s.Booted, s.Stamps
 	m.crashes, m.exitStatus, m.rebootArgument = s.Crashes, s.ExitStatus, s.RebootArgument
 	m.restoredEnvironment, m.restored = s.Environment, s

@@ -172,6 +172,7 @@ func defaultSocket(m *ManagerConfig) Socket {
 		PollLimitIntervalUSec:    Infinity,
 		PollLimitBurst:           unset32,
 		DeferTrigger:             "no",
+		AcceptFileDescriptors:    true,
 		DeferTriggerMaxUSec:      Infinity,
 		TimeoutUSec:              m.DefaultTimeoutStartUSec,
 	}

@@ -120,6 +120,8 @@ func TaskName(phase machine.Phase) string {
 		return "reload-post"
 	case machine.ExecStop:
 		return "stop"
+	case machine.ExecStopPre:
+		return "stop-pre"
 	case machine.ExecStopPost:
 		return "stop-post"
 	}
