@@ -75,44 +75,16 @@ func lastByKey[T any](list []T, key func(v T) string) []T {
 // kSetCredential is SetCredential=ID:VALUE with C escapes, or with encrypted
 // the base64 of SetCredentialEncrypted=.
 func kSetCredential(encrypted bool) *kind[[]CredentialData] {
-	text := func(id string, data []byte) string {
-		if encrypted {
-			return escaped(id) + ":" + value.FormatBase64(data)
-		}
-		return escaped(id + ":" + value.CEscape(string(data)))
-	}
 	k := listKind("ID:VALUE", func(c *Context, s string) ([]CredentialData, error) {
-		id, rest, has := strings.Cut(s, ":")
-		if !has {
-			return nil, errText("credential ", quoted(s), " has no value")
-		}
-		id, err := c.expand(id)
+		data, err := c.credentialData(s, encrypted)
 		if err != nil {
 			return nil, err
 		}
-		if !credentialNameValid(id) {
-			return nil, errText("credential ", quoted(id), " is not valid")
-		}
-		var data []byte
-		if encrypted {
-			data, err = value.ParseBase64(rest)
-		} else {
-			if rest, err = c.expand(rest); err == nil {
-				rest, err = value.CUnescape(rest)
-			}
-			data = []byte(rest)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if len(data) > credentialMax {
-			return nil, errText("credential ", quoted(id), " is larger than 1 MiB")
-		}
-		return []CredentialData{{ID: strings.Clone(id), Data: data}}, nil
+		return []CredentialData{data}, nil
 	}, func(list []CredentialData) []string {
 		var out []string
 		for _, c := range list {
-			out = append(out, text(c.ID, c.Data))
+			out = append(out, c.text(encrypted))
 		}
 		return out
 	}, form[[]CredentialData]{sig: "a(say)",
@@ -131,8 +103,7 @@ func kSetCredential(encrypted bool) *kind[[]CredentialData] {
 			r.BeginArray("(say)")
 			for r.More() {
 				r.BeginStruct()
-				id := r.String()
-				out = append(out, text(id, r.Bytes()))
+				out = append(out, CredentialData{ID: r.String(), Data: r.Bytes()}.text(encrypted))
 				r.EndStruct()
 			}
 			r.EndArray()
@@ -149,6 +120,41 @@ func kSetCredential(encrypted bool) *kind[[]CredentialData] {
 		return err
 	}
 	return k
+}
+
+// text is the value of the assignment that makes the credential.
+func (d CredentialData) text(encrypted bool) string {
+	if encrypted {
+		return escaped(d.ID) + ":" + value.FormatBase64(d.Data)
+	}
+	return escaped(d.ID + ":" + value.CEscape(string(d.Data)))
+}
+
+func (c *Context) credentialData(s string, encrypted bool) (CredentialData, error) {
+	id, rest, has := strings.Cut(s, ":")
+	if !has {
+		return CredentialData{}, errText("credential ", quoted(s), " has no value")
+	}
+	id, err := c.expand(id)
+	if err != nil {
+		return CredentialData{}, err
+	}
+	if !credentialNameValid(id) {
+		return CredentialData{}, errText("credential ", quoted(id), " is not valid")
+	}
+	var data []byte
+	if encrypted {
+		data, err = value.ParseBase64(rest)
+	} else {
+		if rest, err = c.expand(rest); err == nil {
+			rest, err = value.CUnescape(rest)
+		}
+		data = []byte(rest)
+	}
+	if err == nil && len(data) > credentialMax {
+		err = errText("credential ", quoted(id), " is larger than 1 MiB")
+	}
+	return CredentialData{ID: strings.Clone(id), Data: data}, err
 }
 
 // kImportCredential is ImportCredential=GLOB or GLOB:RENAME.

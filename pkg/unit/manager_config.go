@@ -123,3 +123,11 @@ func DefaultManagerConfig(system bool) *ManagerConfig {
 	}
 	return m
 }
+
+// ResolveShares fills in what percentages of the settings are of: tasksTotal
+// is the most tasks the kernel allows. Call it before NewDefaults.
+func (m *ManagerConfig) ResolveShares(tasksTotal uint64) {
+	if m.DefaultTasksMax.Scale != 0 {
+		m.DefaultTasksMax.Value = m.DefaultTasksMax.Resolve(tasksTotal)
+	}
+}

@@ -104,6 +104,9 @@ func ReadManagerConfig(host *Host, m *ManagerConfig, files []File) []Message {
 		c.file, c.pos = files[i].Path, Pos{}
 		c.read(files[i].Text, InManager)
 	}
+	if host != nil && host.TasksTotal > 0 {
+		m.ResolveShares(host.TasksTotal)
+	}
 	return c.finishMessages()
 }
 
