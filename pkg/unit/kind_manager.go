@@ -1,7 +1,6 @@
 package unit
 
 import (
-
 	"github.com/muster-init/muster/pkg/unit/value"
 )
 
