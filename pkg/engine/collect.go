@@ -48,7 +48,11 @@ func (e *Engine) collectUnits() {
 	e.marks = map[uid]collectMark{}
 	for len(e.collect) > 0 {
 		u := pop(&e.collect, inCollect)
-		if u.flags&removed != 0 || e.reachable(u) {
+		if u.flags&removed != 0 {
+			continue
+		}
+		e.releaseDead(u)
+		if e.reachable(u) {
 			continue
 		}
 		e.unload(u)
@@ -178,6 +182,16 @@ func (e *Engine) dropAliases(u *Unit) {
 		}
 	}
 	delete(e.aliases, u)
+}
+
+// releaseDead lets a unit that is down and has no job give back what it only held for a next start that doesn't come.
+func (e *Engine) releaseDead(u *Unit) {
+	if u.machine == nil || u.job != nil || !u.ActiveState().IsInactiveOrFailed() {
+		return
+	}
+	if _, ok := u.machine.(machine.Releaser); ok {
+		e.with(u).(machine.Releaser).Release(&host{e: e, u: u})
+	}
 }
 
 // releaseHeld gives back what a unit that goes away still holds outside.
