@@ -24,6 +24,12 @@ func (c *changes) add(name string) {
 
 // Announce turns an announcement of the engine into signals.
 func (s *Server) Announce(effect machine.Effect) {
+	switch e := effect.(type) {
+	case machine.JobRemoved:
+		s.ended.add(e, s.b.Now().Realtime)
+	case machine.UnitRemoved:
+		s.ended.forget(e.Unit)
+	}
 	if !s.anybody() {
 		if e, ok := effect.(machine.JobRemoved); ok {
 			delete(s.watchers, e.ID)

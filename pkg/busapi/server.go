@@ -32,9 +32,11 @@ type Server struct {
 	unit       *iface
 	jobIface   *iface
 	logControl *iface
+	own        *iface
 	types      map[unit.Type]*iface
 	pending    changes
 	watchers   map[uint32]*Client // job → the client that asked for it and gets its JobRemoved
+	ended      endedJobs          // why units had their last job, for io.muster.Manager1
 
 	told *machine.UnitChanged // the state that is being announced; the unit may be further already
 
@@ -47,6 +49,7 @@ type Server struct {
 func New(b Backend) *Server {
 	s := &Server{b: b, clients: map[*Client]struct{}{}, types: map[unit.Type]*iface{}, watchers: map[uint32]*Client{}}
 	s.manager, s.unit, s.jobIface, s.logControl = managerInterface(), unitInterface(), jobInterface(), logControlInterface()
+	s.own = ownInterface()
 	for _, t := range unit.Types() {
 		s.types[t] = typeInterface(t)
 	}
@@ -96,6 +99,9 @@ func (s *Server) find(k *call, path bus.ObjectPath) (object, error) {
 	}
 	if path == logControlPath {
 		return object{manager: true, ifaces: []*iface{s.logControl}}, nil
+	}
+	if path == ownPath {
+		return object{manager: true, ifaces: []*iface{s.own}}, nil
 	}
 	if id, ok := bus.JobFromPath(path); ok {
 		if j := s.b.Engine().Job(id); j != nil {

@@ -92,3 +92,6 @@ func (l *memoryLog) ready(p *outputPipe) {
 		return
 	}
 }
+
+// MemoryLog gives the lines to clients of io.muster.Manager1.
+func (b backend) MemoryLog() *journal.Memory { return b.m.memlog.lines }
