@@ -46,7 +46,7 @@ func (b backend) Request(then func(machine.SendReply)) machine.Reply { return b.
 func (b backend) Log(level int, unit, text string) { b.m.log.write(level, unit, nil, "%s", text) }
 
 func (b backend) SetEnvironment(env []string) {
-	b.m.environment, b.m.restoredEnvironment = env, env
+	b.m.setClientEnvironment(env)
 	b.m.saveShell()
 }
 

@@ -91,10 +91,7 @@ func (m *Manager) applyConfig(cfg *unit.ManagerConfig) {
 	}
 	m.log.configure(level, target)
 	m.console.configure(status, cfg.LogColor.Or(true))
-	m.environment = m.defaultEnvironment()
-	if m.restoredEnvironment != nil {
-		m.environment = m.restoredEnvironment
-	}
+	m.environment = mergeEnvironment(m.defaultEnvironment(), m.clientEnvironment)
 	m.memoryTotal, m.pidsTotal = totals()
 	if m.src != nil {
 		m.src.SetDefaults(unit.NewDefaults(cfg))

@@ -177,3 +177,38 @@ func (m *Manager) locale() []string {
 	}
 	return env
 }
+
+// mergeEnvironment puts further assignments over a block; the order of the block is kept.
+func mergeEnvironment(base, over []string) []string {
+	out := append([]string(nil), base...)
+	at := map[string]int{}
+	for i, e := range out {
+		name, _, _ := strings.Cut(e, "=")
+		at[name] = i
+	}
+	for _, e := range over {
+		name, _, _ := strings.Cut(e, "=")
+		if i, ok := at[name]; ok {
+			out[i] = e
+			continue
+		}
+		at[name] = len(out)
+		out = append(out, e)
+	}
+	return out
+}
+
+// setClientEnvironment keeps what of a whole block differs from the configured one. What is configured can be overridden by clients, not taken away.
+func (m *Manager) setClientEnvironment(env []string) {
+	base := map[string]bool{}
+	for _, e := range m.defaultEnvironment() {
+		base[e] = true
+	}
+	m.clientEnvironment = nil
+	for _, e := range env {
+		if !base[e] {
+			m.clientEnvironment = append(m.clientEnvironment, e)
+		}
+	}
+	m.environment = mergeEnvironment(m.defaultEnvironment(), m.clientEnvironment)
+}

@@ -58,7 +58,7 @@ type Manager struct {
 	childrenEnded bool
 
 	environment         []string // the manager's environment block for services
-	restoredEnvironment []string
+	clientEnvironment   []string // what clients have set on top of the configured one
 	memoryTotal         uint64 // bytes
 	pidsTotal           uint64
 	consoleTerm         string

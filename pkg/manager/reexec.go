@@ -82,7 +82,7 @@ func (m *Manager) restoreShell(records map[string][]byte) {
 	m.fds.restore(h, records)
 	m.keptFDs, m.booted, m.stamps = s.Kept, s.Booted, s.Stamps
 	m.crashes, m.exitStatus, m.rebootArgument = s.Crashes, s.ExitStatus, s.RebootArgument
-	m.restoredEnvironment, m.restored = s.Environment, s
+	m.clientEnvironment, m.restored = s.Environment, s
 	if s.GUID != "" {
 		m.guid = s.GUID
 	}
@@ -106,7 +106,7 @@ func (m *Manager) saveShell() {
 		return
 	}
 	s := shellState{
-		Kept: map[string]int{}, Environment: m.environment, ExitStatus: m.exitStatus, Booted: m.booted, Stamps: m.stamps, Crashes: m.crashes,
+		Kept: map[string]int{}, Environment: m.clientEnvironment, ExitStatus: m.exitStatus, Booted: m.booted, Stamps: m.stamps, Crashes: m.crashes,
 		GUID: m.guid, RebootArgument: m.rebootArgument, LogLevel: m.log.override, LogTarget: m.log.targetOverride, ShowStatus: m.console.override,
 	}
 	if m.notifySocket != nil {
