@@ -39,8 +39,14 @@ func (b *builder) attributes() error {
 		p.TimerSlackNSec = &e.TimerSlackNSec
 	}
 	if e.IOSchedulingSet || e.IOSchedulingClass.Set {
-		const bestEffort = 2
-		prio := e.IOSchedulingClass.Or(bestEffort)<<ioClassShift | e.IOSchedulingPriority
+		// The kernel takes class none only without a priority; it stands for
+		// the default, which is best-effort.
+		const none, bestEffort = 0, 2
+		class := e.IOSchedulingClass.Or(bestEffort)
+		if class == none {
+			class = bestEffort
+		}
+		prio := class<<ioClassShift | e.IOSchedulingPriority
 		p.IOPriority = &prio
 	}
 	if e.CPUSchedulingSet {

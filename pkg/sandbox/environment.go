@@ -70,6 +70,9 @@ func expand(p *plan.Plan) {
 // envFiles reads EnvironmentFile= in order; a later file wins.
 func envFiles(list []plan.EnvFile) ([]string, *plan.Failure) {
 	var env []string
+	// DEVIATION: systemd reads the files in PID 1 and starts no process when one
+	// is missing. Here the process ends with status 255, and the failure says
+	// that it stands for the result "resources".
 	unreadable := func(path string, err error) *plan.Failure {
 		f := failed(plan.ExitException, "EnvironmentFile", path, err)
 		f.Resources = true

@@ -10,6 +10,9 @@ import (
 
 // network enters the network namespace of PrivateNetwork= or
 // NetworkNamespacePath=.
+//
+// DEVIATION: with PrivateNetwork= each command of a unit gets a network of its
+// own, where systemd shares one among them.
 func network(r *run) *plan.Failure {
 	s := r.p.Sandbox
 	if s.NetworkPath != "" {

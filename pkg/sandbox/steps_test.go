@@ -55,6 +55,9 @@ func TestAttributes(t *testing.T) {
 			e.CPUSchedulingSet, e.CPUSchedulingPolicy, e.CPUSchedulingPriority = true, 1, 9
 		}},
 		{"IOSchedulingClass", `ionice`, "idle", func(e *unit.Exec) { e.IOSchedulingSet, e.IOSchedulingClass = true, unit.Some[int32](3) }},
+		{"IOSchedulingClass=none", `ionice`, "best-effort: prio 4", func(e *unit.Exec) {
+			e.IOSchedulingSet, e.IOSchedulingClass, e.IOSchedulingPriority = true, unit.Some[int32](0), 4
+		}},
 		{"TimerSlackNSec", `cat /proc/self/timerslack_ns`, "12345", func(e *unit.Exec) { e.TimerSlackNSec = 12345 }},
 		{"Personality", `uname -m`, "i686", func(e *unit.Exec) { e.Sandbox = sandboxWith(func(s *unit.Sandbox) { s.Personality = "x86" }) }},
 		{"WorkingDirectory", `pwd`, "/usr", func(e *unit.Exec) { e.WorkingDirectory = "/usr" }},

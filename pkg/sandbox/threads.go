@@ -12,9 +12,6 @@ import (
 // real-time one, which the Go runtime leaves alone.
 const exitSignal = 64
 
-// threadExitAddr is the address of a signal handler that ends its thread.
-func threadExitAddr() uintptr
-
 // maxThreads bounds the threads of this process.
 const maxThreads = 256
 
@@ -22,6 +19,9 @@ const maxThreads = 256
 // be locked to it, and from here on may use only what needs no scheduler: raw
 // system calls and plain computation. Nothing collects garbage any more.
 func endOtherThreads() error {
+	if threadExitAddr() == 0 {
+		return unix.ENOSYS // no assembly for this architecture
+	}
 	act := struct{ handler, flags, restorer, mask uintptr }{handler: threadExitAddr(), flags: saRestorer, restorer: threadExitAddr()}
 	if err := rawErr(unix.RawSyscall6(unix.SYS_RT_SIGACTION, exitSignal, uintptr(unsafe.Pointer(&act)), 0, 8, 0, 0)); err != nil {
 		return err

@@ -188,7 +188,8 @@ func Realtime(machine string) ([]Insn, error) {
 		{Code: jeq, K: batch, JF: 1}, pass,
 		{Code: jeq, K: idle, JF: 1}, pass, refuse,
 	})
-	// The policy is in memory there.
+	// DEVIATION: systemd lets sched_setattr pass. Its policy is in memory, where
+	// a filter can't look, so it is refused.
 	p.set("sched_setattr", rule{refuse})
 	return p.assemble()
 }
