@@ -175,8 +175,8 @@ func (x *Index) isFresh(st *unix.Stat_t) bool { return st.Ctim.Nano() > x.began-
 // link reads a symbolic link. What it leads to outside of its directory may change without the link: the identity takes the target's in.
 func (x *Index) link(dir, name string, st *unix.Stat_t, fd int) file {
 	f := file{path: dir + "/" + name, id: identityOf(st), fresh: x.isFresh(st)}
-	buf := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(fd, name, buf)
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlinkat(fd, name, buf[:])
 	if err != nil {
 		return f
 	}

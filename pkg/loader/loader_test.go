@@ -1,7 +1,6 @@
 package loader
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -204,19 +203,5 @@ func TestUnreadable(t *testing.T) {
 	write(t, root+"/usr/dangling.service", "-> nowhere.service")
 	if u := open(t, root).Load("dangling.service"); u.LoadState == unit.StateLoaded || u.LoadError == nil {
 		t.Fatalf("%s: %v", u.LoadState, u.LoadError)
-	}
-}
-
-func BenchmarkScan(b *testing.B) {
-	root := b.TempDir()
-	for i := range 10000 {
-		if err := os.WriteFile(fmt.Sprintf("%s/u%d.service", root, i), []byte(service), 0o644); err != nil {
-			b.Fatal(err)
-		}
-	}
-	old := Scan([]string{root})
-	b.ResetTimer()
-	for range b.N {
-		Compare(old, Scan([]string{root}))
 	}
 }
