@@ -52,22 +52,32 @@ func transient(err error) bool {
 // flushMax bounds what Flush throws away in one call.
 const flushMax = 1024
 
-// Flush throws away what waits in a listener: connections, datagrams, bytes.
+// Flush throws away what waits in a listener: connections, datagrams, bytes. A service that has the listener may have made
+// it blocking for all who share it, so nothing here relies on how it was opened.
 func Flush(fd int) {
 	listening, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	if err != nil || listening != 0 {
+		if unix.SetNonblock(fd, true) != nil {
+			return
+		}
+	}
 	var buf [4096]byte
 	for range flushMax {
-		if err == nil && listening != 0 {
+		switch {
+		case err != nil: // no socket
+			if n, e := unix.Read(fd, buf[:]); n <= 0 && !errors.Is(e, unix.EINTR) {
+				return
+			}
+		case listening != 0:
 			conn, ok, e := Accept(fd)
 			if !ok || e != nil {
 				return
 			}
 			_ = unix.Close(conn)
-			continue
-		}
-		n, e := unix.Read(fd, buf[:])
-		if e != nil && !errors.Is(e, unix.EINTR) || n == 0 && err != nil {
-			return
+		default:
+			if _, _, e := unix.Recvfrom(fd, buf[:], unix.MSG_DONTWAIT); e != nil && !errors.Is(e, unix.EINTR) {
+				return
+			}
 		}
 	}
 }
