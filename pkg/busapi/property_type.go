@@ -22,6 +22,8 @@ func typeInterface(t unit.Type) *iface {
 			k.submit(func(r machine.Reply) machine.Event { return machine.Abandon{Unit: k.unit, Reply: r} })
 		}})
 		i.signals = append(i.signals, bus.Signal{Name: "RequestStop"})
+	case unit.TypeTimer:
+		i.props = timerRuntime()
 	case unit.TypeSlice, unit.TypeTarget:
 	default:
 		i.props = append(i.props, unitString("Result", bus.EmitsChange, func(_ *Server, u *engine.Unit) string { return u.Result() }))

@@ -40,6 +40,10 @@ func Paths(dst []Path, u *unit.Unit, env *Env) []Path {
 		for _, s := range u.GetSocket().Symlinks {
 			add(s, true, "Symlinks=")
 		}
+	case unit.TypeTimer:
+		if u.GetTimer().Persistent && env.System {
+			add("/var/lib/systemd/timers", true, "Persistent=")
+		}
 	case unit.TypePath:
 		for _, s := range u.GetPath().Paths {
 			add(s.Path, true, s.Type+"=")

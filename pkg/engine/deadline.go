@@ -107,6 +107,7 @@ func (e *Engine) rearm() {
 		at := machine.Never
 		if u.machine != nil {
 			at = u.machine.Deadline(u.cfg)
+			e.rearmClocks(u)
 		}
 		if at != machine.Never || u.state != nil {
 			e.timers.set(&u.st().timer, at, timerUnit, uint64(u.id))
@@ -120,6 +121,11 @@ const expireMax = 100000
 
 // tick fires all deadlines that are due, in order.
 func (e *Engine) tick() {
+	e.tickDeadlines()
+	e.tickClocks()
+}
+
+func (e *Engine) tickDeadlines() {
 	for range expireMax {
 		if e.timers.next() > e.now.Monotonic {
 			return

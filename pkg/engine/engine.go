@@ -32,6 +32,14 @@ type Options struct {
 	// Perpetual lists further units that are always active, beside -.slice, and in the system manager system.slice, init.scope
 	// and -.mount.
 	Perpetual []string
+	// Startup is when the manager began; MachineID and Perturb (µs, the same for all managers of a machine and boot) vary what is random
+	// between machines.
+	Startup   machine.Instant
+	MachineID string
+	Perturb   uint64
+	// CalendarNext gives the first match of a normalised calendar event after a moment (µs of the realtime clock), in the time zone that the
+	// event or the machine has; false: there is none. Without it calendar events never come.
+	CalendarNext func(event string, afterUSec uint64) (uint64, bool)
 	// SimulateFault, for tests of the tests only, names a rule that the engine is to break.
 	SimulateFault string
 }
@@ -70,6 +78,7 @@ type Engine struct {
 	runHead   int
 
 	timers   timers
+	clocks   [machine.ClockMax]wakes
 	queries  map[machine.Token]query
 	token    machine.Token
 	pids     map[int32]*Unit
@@ -215,7 +224,7 @@ func (e *Engine) emit(f machine.Effect) { e.out = append(e.out, f) }
 func (e *Engine) Runnable() bool { return e.runHead < len(e.runQueue) || len(e.collect) > 0 }
 
 // Deadline is the next moment on the monotonic clock, in µs, at which a Tick is due; machine.Never if there is none.
-func (e *Engine) Deadline() uint64 { return e.timers.next() }
+func (e *Engine) Deadline() uint64 { return e.DeadlineOn(machine.Monotonic) }
 
 // Unit gives a loaded unit by any of its names, nil if it is not loaded.
 func (e *Engine) Unit(name string) *Unit { return e.names[name] }

@@ -56,14 +56,7 @@ func (e *Engine) route(ev machine.Event) {
 	case machine.HandleHangup:
 		e.step(e.handles[v.Handle], ev)
 	case machine.ClockChanged:
-		for _, u := range e.units {
-			if u == nil || u.machine == nil {
-				continue
-			}
-			if _, ok := u.machine.(machine.ClockWatcher); ok {
-				e.step(u, ev)
-			}
-		}
+		e.tellClockWatchers(v)
 	default:
 		e.routeAnswer(ev)
 	}

@@ -304,6 +304,9 @@ func (e *Engine) triggerEnv(u *Unit) []string {
 	})
 	if len(from) == 1 {
 		env = append(env, "TRIGGER_UNIT="+from[0].Name())
+		if d, ok := from[0].machine.(machine.TriggerDetailer); ok {
+			env = append(env, d.TriggerDetails()...)
+		}
 	}
 	return env
 }

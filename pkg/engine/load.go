@@ -316,6 +316,7 @@ func (e *Engine) forget(u *Unit) {
 	e.free = append(e.free, u.id)
 	if u.state != nil {
 		e.timers.remove(&u.state.timer)
+		e.dropClocks(u)
 		for _, pid := range u.state.PIDs {
 			delete(e.pids, pid)
 		}

@@ -29,6 +29,7 @@ const (
 	giveUpRestart
 	finishJob
 	tellTriggering
+	tellReconfigured
 )
 
 func (e *Engine) serve(r startRequest) {
@@ -45,6 +46,11 @@ func (e *Engine) serve(r startRequest) {
 		if r.u.flags&removed == 0 && r.u.job == nil {
 			st := r.u.ActiveState()
 			e.tellTriggers(notice{u: r.u, old: st, now: st})
+		}
+	case tellReconfigured:
+		if m, ok := r.u.machine.(machine.Reconfigured); ok && r.u.flags&removed == 0 {
+			e.touch(r.u)
+			m.ConfigChanged(&host{e: e, u: r.u})
 		}
 	case giveUpRestart:
 		// Without a stop nothing would ever happen to the unit again.
@@ -416,6 +422,9 @@ func (e *Engine) swap(u *Unit, cfg *unit.Unit) {
 		e.loading = append(e.loading, u)
 	}
 	e.touch(u)
+	if _, ok := u.machine.(machine.Reconfigured); ok {
+		e.requests = append(e.requests, startRequest{kind: tellReconfigured, u: u})
+	}
 	e.queueCollect(u)
 	if u.job != nil {
 		e.changedJob(u.job)

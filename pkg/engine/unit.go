@@ -62,6 +62,7 @@ type state struct {
 	Socket        string           `json:"socket,omitempty"` // the socket unit that accepted the connection it serves
 	timer         timer
 	retry         timer
+	wake          *wakeTimers
 	queries       []machine.Token
 }
 

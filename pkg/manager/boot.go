@@ -198,6 +198,10 @@ func (m *Manager) openSources() error {
 	if err := m.openSignals(); err != nil {
 		return err
 	}
+	m.stampFiles = &stampQueue{m: m}
+	if err := m.openClocks(); err != nil {
+		return err
+	}
 	return m.openNotify()
 }
 

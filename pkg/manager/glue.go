@@ -16,6 +16,7 @@ import (
 	"github.com/muster-init/muster/pkg/engine/scope"
 	"github.com/muster-init/muster/pkg/engine/service"
 	"github.com/muster-init/muster/pkg/engine/socket"
+	"github.com/muster-init/muster/pkg/engine/timer"
 	"github.com/muster-init/muster/pkg/job"
 	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/loader"
@@ -47,11 +48,19 @@ func (m *Manager) openLoader() error {
 	host := &unit.Host{Specifiers: m.host, User: !m.system}
 	m.src = loader.New(path, loader.Scan(path), host, unit.NewDefaults(m.cfg), m.unitMessage)
 	m.eng = engine.New(m.src, engine.Options{
-		Depend: *m.dependEnv(), Types: []machine.Descriptor{service.Descriptor(), scope.Descriptor(), socket.Descriptor()}, Seed: randomSeed(),
-		StatusUnitFormat: m.cfg.StatusUnitFormat,
+		Depend: *m.dependEnv(), Types: m.unitTypes(), Seed: randomSeed(),
+		StatusUnitFormat: m.cfg.StatusUnitFormat, Startup: m.startup(), MachineID: m.host.MachineID, Perturb: wakePerturb(m.host.BootID),
+		CalendarNext: m.clocks.zones.next,
 	})
 	m.stamps.UnitsLoadFinish = m.now()
 	return m.cg.watch()
+}
+
+// unitTypes lists the unit types beside those that the engine has itself.
+func (m *Manager) unitTypes() []machine.Descriptor {
+	return []machine.Descriptor{
+		service.Descriptor(), scope.Descriptor(), socket.Descriptor(), timer.Descriptor(),
+	}
 }
 
 // unitMessage logs what is wrong with a unit file.

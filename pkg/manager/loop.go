@@ -64,7 +64,7 @@ func (m *Manager) turn() {
 			s.ready(r.Events)
 		}
 	}
-	if now := clock(unix.CLOCK_MONOTONIC); now >= m.eng.Deadline() {
+	if m.eng.Due(m.now()) {
 		m.submit(machine.Tick{})
 	}
 	start := clock(unix.CLOCK_MONOTONIC)
@@ -77,6 +77,7 @@ func (m *Manager) turn() {
 	m.bus.flush()
 	m.settleCgroups()
 	m.trimWhenIdle()
+	m.clocks.arm()
 }
 
 // settleCgroups turns off controllers that nobody needs any more, when there is nothing else to do.

@@ -38,6 +38,8 @@ type Manager struct {
 	fds          *handles
 	bus          *busSource
 	notifySocket *kernel.DatagramSocket
+	clocks       *clocks
+	stampFiles   *stampQueue
 	idlePipe     *idlePipe
 	spawner      spawner
 
@@ -150,6 +152,12 @@ func (m *Manager) perform(effect machine.Effect) {
 		m.checkPID(e)
 	case machine.RemoveDirectories:
 		m.removeDirectories(e)
+	case machine.ReadStamp:
+		m.readStamp(e)
+	case machine.WriteStamp:
+		m.writeStamp(e)
+	case machine.RemoveStamp:
+		m.removeStamp(e)
 	case machine.CancelQuery:
 		m.cancelQuery(e.Token)
 	case machine.RealizeCgroup:

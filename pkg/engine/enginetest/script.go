@@ -22,6 +22,8 @@ type Script struct {
 	options engine.Options
 	verbose bool // show UnitNew, UnitRemoved and property changes
 	open    []machine.Effect
+	// realtime is how far the realtime clock was moved, in µs.
+	realtime int64
 }
 
 // NewScript begins with an empty engine of a user manager, which has the fewest units of its own.
@@ -30,7 +32,8 @@ func NewScript(types ...machine.Descriptor) *Script {
 	if len(types) == 0 {
 		types = []machine.Descriptor{Puppets()}
 	}
-	s.options = engine.Options{Depend: depend.Env{}, Types: types, Seed: [2]uint64{1, 2}, StatusUnitFormat: "name"}
+	s.options = engine.Options{Depend: depend.Env{}, Types: types, Seed: [2]uint64{1, 2}, StatusUnitFormat: "name",
+		Startup: machine.Instant{Monotonic: 500_000, Realtime: scriptEpoch + 500_000, Boottime: 500_000}, CalendarNext: calendarNext}
 	return s
 }
 
@@ -98,6 +101,8 @@ func blocks(text string) []block {
 //	plan a.service start replace
 //	show a.service After      a dependency list; or "show" for all units
 //	explain 3                 the cause of job 3
+//	event NAME JSON           an event; answer NAME JSON answers the oldest open query
+//	clock +3600               the realtime clock is set, by seconds
 //	restore                   snapshot, restore, compare
 //	verbose                   also show loading, unloading and property changes from here on
 func (s *Script) command(line, input string) (string, error) {
@@ -149,6 +154,10 @@ func (s *Script) command(line, input string) (string, error) {
 		return causeText(s.Engine.Explain(j)) + "\n", nil
 	case "restore":
 		return s.restore()
+	case "event", "answer":
+		return s.event(line)
+	case "clock":
+		return s.setClock(arg(1))
 	case "verbose":
 		s.verbose = true
 		return "", nil
@@ -206,7 +215,7 @@ func (s *Script) request(f []string, arg func(int) string) (machine.Event, error
 }
 
 func (s *Script) instant() machine.Instant {
-	return machine.Instant{Monotonic: s.now, Realtime: 1_700_000_000_000_000 + s.now, Boottime: s.now}
+	return machine.Instant{Monotonic: s.now, Realtime: uint64(scriptEpoch + s.realtime + int64(s.now)), Boottime: s.now}
 }
 
 func (s *Script) units(input string) (string, error) {
@@ -235,7 +244,7 @@ func (s *Script) step(ev machine.Event) string {
 
 func (s *Script) watch(f machine.Effect) {
 	switch q := f.(type) {
-	case machine.TestConditions:
+	case machine.TestConditions, machine.ReadStamp, machine.Spawn:
 		s.open = append(s.open, q)
 	case machine.CancelQuery:
 		s.open = slices.DeleteFunc(s.open, func(f machine.Effect) bool { return machine.QueryToken(f) == q.Token })
@@ -246,7 +255,10 @@ func (s *Script) condition(what string) (string, error) {
 	if len(s.open) == 0 {
 		return "", fmt.Errorf("no condition is being tested")
 	}
-	q := s.open[0].(machine.TestConditions)
+	q, ok := s.open[0].(machine.TestConditions)
+	if !ok {
+		return "", fmt.Errorf("the oldest query is %T", s.open[0])
+	}
 	s.open = s.open[1:]
 	a := machine.ConditionsTested{Token: q.Token, ConditionsMet: what != "unmet", AssertsMet: what == "met"}
 	cfg := s.Engine.Unit(q.Unit).Config()

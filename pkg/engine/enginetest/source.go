@@ -31,7 +31,7 @@ func (s Source) Put(u *unit.Unit) {
 }
 
 // ParseUnits reads unit definitions for tests: a line "NAME:" and then lines "Directive=value", which may also stand
-// behind the colon. Default dependencies are off unless DefaultDependencies=yes stands there, so that tests see
+// behind the colon. Settings of the unit type's own section are read as from a file, with "_" for blanks. Default dependencies are off unless DefaultDependencies=yes stands there, so that tests see
 // only what they write. The line numbers count within text.
 func ParseUnits(text string) ([]*unit.Unit, error) {
 	var out []*unit.Unit
@@ -135,7 +135,7 @@ func setTyped(u *unit.Unit, key, value string) error {
 		}
 		c.StartLimitBurst = uint32(n)
 	default:
-		return fmt.Errorf("the test parser does not know %s=", key)
+		return setRow(u, key, value)
 	}
 	return nil
 }

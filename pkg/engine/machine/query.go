@@ -24,6 +24,9 @@ func WithToken(f Effect, t Token) (Effect, bool) {
 	case RemoveDirectories:
 		q.Token = t
 		return q, true
+	case ReadStamp:
+		q.Token = t
+		return q, true
 	case CheckCgroup:
 		q.Token = t
 		return q, true
@@ -60,6 +63,8 @@ func QueryToken(f Effect) Token {
 		return q.Token
 	case RemoveDirectories:
 		return q.Token
+	case ReadStamp:
+		return q.Token
 	case CheckCgroup:
 		return q.Token
 	case CheckPID:
@@ -90,6 +95,8 @@ func AnswerToken(ev Event) Token {
 	case MainPIDGuessed:
 		return a.Token
 	case DirectoriesRemoved:
+		return a.Token
+	case StampRead:
 		return a.Token
 	case ProcessesAttached:
 		return a.Token

@@ -122,6 +122,7 @@ func (p Peer) Waking() bool {
 
 // Triggering is what the engine offers units that activate others.
 type Triggering interface {
+	Timing
 	// Trigger queues a start job of a unit that this one activates (cause trigger).
 	Trigger(name string, mode job.Mode) *Error
 	// Triggers lists the loaded units that this one activates.
