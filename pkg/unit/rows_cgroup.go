@@ -31,7 +31,7 @@ func cgroupRows() []*Row {
 		row(InCgroup, "Delegate", kDelegate, inCgroup(func(b *Cgroup) *Cgroup { return b }),
 			"Hand the control group over to the unit.", "cpu memory", since(218), emits(EmitsFalse), settable, full),
 		row(InCgroup, "DelegateSubgroup", kRawChecked("control group name", subgroupValid), inCgroup(func(b *Cgroup) *string { return &b.DelegateSubgroup }),
-			"Where in the delegated control group the processes start.", "payload", since(254), emits(EmitsFalse), settable, accepted(cgroupNote)),
+			"Where in the delegated control group the processes start.", "payload", since(254), emits(EmitsFalse), settable, full),
 		row(InCgroup, "DisableControllers", kControllers, inCgroup(func(b *Cgroup) *[]string { return &b.DisableControllers }),
 			"Controllers that aren't enabled below the unit.", "io", since(240), emits(EmitsFalse), settable, accepted(cgroupNote)),
 		row(InCgroup, "IOAccounting", kAccounting, inCgroup(func(b *Cgroup) *Tristate { return &b.IOAccounting }),

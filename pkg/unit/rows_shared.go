@@ -139,7 +139,7 @@ func managerDefaultRows() []*Row {
 	for i, name := range RLimitNames {
 		rows = append(rows, row(InManager, "DefaultLimit"+name, kRlimit(i),
 			inManager(func(m *ManagerConfig) **value.Rlimit { return &m.DefaultLimits[i] }),
-			"Limit"+name+"= of units that don't set it.", rlimitExamples[i], since(183), accepted(managerNote)))
+			"Limit"+name+"= of units that don't set it.", rlimitExamples[i], since(183), full))
 	}
 	return rows
 }
