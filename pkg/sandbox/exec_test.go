@@ -44,6 +44,7 @@ type start struct {
 	plan    *plan.Plan
 	status  unix.WaitStatus
 	failure *plan.Failure
+	notices []*plan.Failure
 }
 
 var image = -1
@@ -140,7 +141,7 @@ func (s *start) end(child *spawn.Child) {
 		}
 	}
 	child.Close()
-	s.failure = child.Failure()
+	s.failure, s.notices = child.Failure(), child.Notices()
 }
 
 // ok runs and expects success.

@@ -170,6 +170,25 @@ func findGroup(text, name string) (uint32, bool) {
 	return 0, false
 }
 
+// foreignGroups adds what the name service says about a user of no file:
+// "name 4 24 27".
+func foreignGroups(list []uint32, name string) []uint32 {
+	out, err := getent("initgroups", name)
+	if err != nil {
+		return list
+	}
+	f := strings.Fields(string(out))
+	if len(f) == 0 || f[0] != name {
+		return list
+	}
+	for _, n := range f[1:] {
+		if gid, err := strconv.ParseUint(n, 10, 32); err == nil && len(list) < maxGroups {
+			list = appendGID(list, uint32(gid))
+		}
+	}
+	return list
+}
+
 // maxGroups is NGROUPS_MAX.
 const maxGroups = 65536
 
@@ -180,6 +199,11 @@ func groupsOf(name string, gid uint32) ([]uint32, error) {
 		return nil, err
 	}
 	list := []uint32{gid}
+	if passwd, err := readFile("/etc/passwd", maxNameFile); err == nil {
+		if _, ok := findUser(string(passwd), name); !ok {
+			list = foreignGroups(list, name)
+		}
+	}
 	for line := range strings.Lines(string(text)) {
 		if !strings.Contains(line, name) {
 			continue

@@ -16,7 +16,11 @@ func namespaceFailure(setting, path string, err error) *plan.Failure {
 func mounts(r *run) *plan.Failure {
 	p := r.p
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		return namespaceFailure("mount namespace", "", err)
+		f := namespaceFailure("mount namespace", "", err)
+		if forbidden(err) && !insist(p) {
+			return without(p, f)
+		}
+		return f
 	}
 	// Mounts of the host still arrive, ours stay here.
 	if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
@@ -48,6 +52,21 @@ func mounts(r *run) *plan.Failure {
 		return f
 	}
 	return v.finish(p)
+}
+
+// insist says whether the service would see other files without its mount
+// namespace, rather than only have more rights. Then it must not run.
+func insist(p *plan.Plan) bool {
+	s := p.Sandbox
+	if p.RootDirectory != "" || len(s.Binds)+len(s.Tmpfs) > 0 || s.PrivateTmp == "disconnected" || p.Credentials != nil {
+		return true
+	}
+	for _, d := range p.Directories {
+		if p.PrivateDirectory(d.Kind) {
+			return true
+		}
+	}
+	return false
 }
 
 // sources takes copies of what is bind mounted before anything covers it.

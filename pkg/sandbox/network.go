@@ -19,7 +19,11 @@ func network(r *run) *plan.Failure {
 		return join("NetworkNamespacePath", s.NetworkPath, unix.CLONE_NEWNET, plan.ExitNetwork)
 	}
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return failed(plan.ExitNetwork, "PrivateNetwork", "", err)
+		f := failed(plan.ExitNetwork, "PrivateNetwork", "", err)
+		if forbidden(err) {
+			return without(r.p, f)
+		}
+		return f
 	}
 	if err := loopbackUp(); err != nil {
 		return failed(plan.ExitNetwork, "PrivateNetwork", "lo", err)
@@ -34,7 +38,11 @@ func ipc(r *run) *plan.Failure {
 		return join("IPCNamespacePath", s.IPCPath, unix.CLONE_NEWIPC, plan.ExitNamespace)
 	}
 	if err := unix.Unshare(unix.CLONE_NEWIPC); err != nil {
-		return namespaceFailure("PrivateIPC", "", err)
+		f := namespaceFailure("PrivateIPC", "", err)
+		if forbidden(err) {
+			return without(r.p, f)
+		}
+		return f
 	}
 	return nil
 }
@@ -72,7 +80,11 @@ func loopbackUp() error {
 // hostname enters the UTS namespace of ProtectHostname=.
 func hostname(r *run) *plan.Failure {
 	if err := unix.Unshare(unix.CLONE_NEWUTS); err != nil {
-		return namespaceFailure("ProtectHostname", "", err)
+		f := namespaceFailure("ProtectHostname", "", err)
+		if forbidden(err) {
+			return without(r.p, f)
+		}
+		return f
 	}
 	if name := r.p.Sandbox.Hostname; name != "" {
 		if err := unix.Sethostname([]byte(name)); err != nil {

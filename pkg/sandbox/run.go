@@ -159,14 +159,34 @@ func readPlan(fd int) (*plan.Plan, error) {
 
 // report tells the manager and gives the exit status.
 func report(p *plan.Plan, f *plan.Failure) uint8 {
-	if p.StatusFD >= 0 {
-		const room = plan.MaxFailure / 4
-		f.Message, f.Path = cut(f.Message, room), cut(f.Path, room)
-		// The pipe is empty and its reader ours: a failure here leaves the exit
-		// status, which says enough.
-		_, _ = unix.Write(int(p.StatusFD), plan.Encode(f))
-	}
+	tell(p, f)
 	return f.Status
+}
+
+// tell sends a failure, or a notice without a status, to the manager.
+func tell(p *plan.Plan, f *plan.Failure) {
+	if p.StatusFD < 0 {
+		return
+	}
+	const room = plan.MaxFailure / 4
+	f.Message, f.Path = cut(f.Message, room), cut(f.Path, room)
+	// The pipe is empty and its reader ours: if even that fails, the exit status
+	// says enough.
+	_, _ = unix.Write(int(p.StatusFD), plan.Message(f))
+}
+
+// without tells that a setting is not applied, where systemd goes on as well:
+// in containers that forbid new namespaces.
+func without(p *plan.Plan, f *plan.Failure) *plan.Failure {
+	f.Status = 0
+	f.Message += "; going on without"
+	tell(p, f)
+	return nil
+}
+
+// forbidden says whether a namespace could not be made for lack of rights.
+func forbidden(err error) bool {
+	return err == unix.EPERM || err == unix.EACCES || err == unix.ENOSYS || err == unix.EOPNOTSUPP
 }
 
 func cut(s string, n int) string {

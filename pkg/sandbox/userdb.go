@@ -9,7 +9,7 @@ import (
 
 // userdbSocket answers for all sources of users and groups
 // (systemd-userdbd.service(8)).
-const userdbSocket = "/run/systemd/userdb/io.systemd.Multiplexer"
+var userdbSocket = "/run/systemd/userdb/io.systemd.Multiplexer"
 
 // lookupTimeoutMSec bounds each look-up outside the files.
 const lookupTimeoutMSec = 5000
@@ -24,6 +24,9 @@ func userdbUser(name string) (userEntry, bool, error) {
 	e := userEntry{name: jsonString(reply, "userName"), home: jsonString(reply, "homeDirectory"), shell: jsonString(reply, "shell")}
 	uid, ok := jsonUint(reply, "uid")
 	gid, ok2 := jsonUint(reply, "gid")
+	if !ok2 {
+		gid, ok2 = uid, ok // a record without a group has one of the same number
+	}
 	e.uid, e.gid = uid, gid
 	if e.shell == "" {
 		e.shell = "/bin/sh"

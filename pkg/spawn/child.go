@@ -18,7 +18,9 @@ type Child struct {
 	marks    []mark
 	executor bool
 	failure  *plan.Failure
-	read     bool
+	notices  []*plan.Failure
+	unread   []byte // of the status pipe, part of a message
+	ended    bool   // the status pipe was read to its end
 }
 
 // Progress is how far a child came.
@@ -46,25 +48,57 @@ func (c *Child) Progress() Progress {
 			return Executed
 		}
 		return Pending
-	case c.read || c.StatusFD < 0:
+	}
+	c.receive()
+	switch {
+	case c.failure != nil:
+		return Failed
+	case c.ended || c.StatusFD < 0:
 		return Executed
 	}
-	buf := make([]byte, plan.MaxFailure)
-	n, err := unix.Read(c.StatusFD, buf)
-	if err != nil {
-		return Pending
-	}
-	c.read = true
-	if n == 0 {
-		return Executed
-	}
-	f, err := plan.Decode[plan.Failure](buf[:n])
-	if err != nil {
-		f = &plan.Failure{Status: plan.ExitException, Setting: "executor", Message: err.Error()}
-	}
-	c.failure = f
-	return Failed
+	return Pending
 }
+
+// receive reads what the executor said so far.
+func (c *Child) receive() {
+	buf := make([]byte, plan.MaxFailure)
+	for !c.ended && c.StatusFD >= 0 {
+		n, err := unix.Read(c.StatusFD, buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return
+		}
+		if n == 0 {
+			c.ended = true
+			return
+		}
+		c.unread = append(c.unread, buf[:n]...)
+		for {
+			f, rest, err := plan.NextMessage(c.unread)
+			if err != nil {
+				f, rest = &plan.Failure{Status: plan.ExitException, Setting: "executor", Message: err.Error()}, nil
+			}
+			if f == nil {
+				break
+			}
+			c.unread = rest
+			if f.Status != 0 {
+				c.failure = f
+			} else if len(c.notices) < maxNotices {
+				c.notices = append(c.notices, f)
+			}
+		}
+	}
+}
+
+// maxNotices bounds what an executor may tell beside its failure.
+const maxNotices = 16
+
+// Notices are settings that could not be applied where systemd goes on without
+// them, for the log. They are known once Progress is not Pending any more.
+func (c *Child) Notices() []*plan.Failure { return c.notices }
 
 // Failure says which step failed, nil if none did so far. It is final once the
 // child was reaped.
@@ -77,7 +111,7 @@ func (c *Child) Failure() *plan.Failure {
 func (c *Child) CloseStatus() {
 	if c.StatusFD >= 0 {
 		c.Progress()
-		c.read = true
+		c.ended = true
 		unix.Close(c.StatusFD)
 		c.StatusFD = -1
 	}

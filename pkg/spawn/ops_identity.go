@@ -41,7 +41,7 @@ func (o *Ops) Identity() {
 		l.Capset(plan.ExitCapabilities, final&o.host.Permitted, final&o.host.Permitted, p.Ambient&o.host.Permitted)
 		o.mark("AmbientCapabilities", "")
 	}
-	if p.NoNewPrivs {
+	if o.noNewPrivs() {
 		l.NoNewPrivileges(plan.ExitNoNewPrivileges)
 		o.mark("NoNewPrivileges", "")
 	}
@@ -91,7 +91,14 @@ func (o *Ops) keepForLater() uint64 {
 }
 
 // filterPrivilege: installing a filter needs no_new_privs or CAP_SYS_ADMIN.
-func (o *Ops) filterPrivilege() bool { return len(o.plan.Filters) > 0 && !o.plan.NoNewPrivs }
+func (o *Ops) filterPrivilege() bool { return len(o.plan.Filters) > 0 && !o.noNewPrivs() }
+
+// noNewPrivs is asked for, or implied by filters where the manager itself has
+// no CAP_SYS_ADMIN (systemd.exec(5), NoNewPrivileges=).
+func (o *Ops) noNewPrivs() bool {
+	p := o.plan
+	return p.NoNewPrivs || len(p.Filters) > 0 && o.host.Permitted&capSysAdmin == 0
+}
 
 func (o *Ops) user() {
 	p, l := o.plan, o.List

@@ -35,6 +35,31 @@ func Encode[T Plan | Failure](v *T) []byte {
 	return appendValue(b, reflect.ValueOf(v).Elem())
 }
 
+// Message is a Failure as it goes through the status pipe: its length in four
+// bytes, then what Encode makes of it. One without a status is a notice.
+func Message(f *Failure) []byte {
+	b := Encode(f)
+	return append(binary.LittleEndian.AppendUint32(nil, uint32(len(b))), b...)
+}
+
+// NextMessage cuts the first message off b. It gives nil while b holds only a
+// part of one.
+func NextMessage(b []byte) (f *Failure, rest []byte, err error) {
+	const head = 4
+	if len(b) < head {
+		return nil, b, nil
+	}
+	n := binary.LittleEndian.Uint32(b)
+	if n > MaxFailure {
+		return nil, nil, fmt.Errorf("%w: a message of %d bytes", ErrCodec, n)
+	}
+	if uint32(len(b)-head) < n {
+		return nil, b, nil
+	}
+	f, err = Decode[Failure](b[head : head+n])
+	return f, b[head+n:], err
+}
+
 // Decode reads what Encode wrote.
 func Decode[T Plan | Failure](b []byte) (*T, error) {
 	t := reflect.TypeFor[T]()

@@ -71,3 +71,27 @@ func TestMergeEnv(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+func TestMessages(t *testing.T) {
+	a, b := Failure{Setting: "PrivateNetwork", Message: "x"}, Failure{Status: 203, Setting: "ExecStart"}
+	stream := append(Message(&a), Message(&b)...)
+	var got []Failure
+	var have []byte
+	for _, c := range stream {
+		have = append(have, c)
+		f, rest, err := NextMessage(have)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f != nil {
+			got = append(got, *f)
+		}
+		have = rest
+	}
+	if d := cmp.Diff([]Failure{a, b}, got); d != "" || len(have) != 0 {
+		t.Error(d, len(have))
+	}
+	if _, _, err := NextMessage([]byte{255, 255, 255, 255, 0}); !errors.Is(err, ErrCodec) {
+		t.Error(err)
+	}
+}
