@@ -3,7 +3,8 @@ SHELL := /bin/bash
 INIT ?= muster
 ROOT ?= trixie
 SEED ?=
-STEPS ?= 100000
+SEEDS ?= 1000
+STEPS ?= 1000
 RUN ?= .
 PREFIX ?= /usr
 GO ?= go
@@ -36,8 +37,9 @@ run: ## boot a Debian root in namespaces, a shell inside: INIT=muster|systemd RO
 root: ## prepare the cached Debian root only: ROOT=trixie|bookworm|bare
 	@$(GO) run ./test/container root -root $(ROOT)
 
-sim: ## the simulator with random faults: SEED= STEPS=
-	MUSTER_SIM_SEED=$(SEED) MUSTER_SIM_STEPS=$(STEPS) $(GO) test ./pkg/engine/enginetest -count=1 -timeout 2h -v -run Simulation
+sim: ## the simulator with random faults: SEED=first SEEDS=1000 STEPS=1000 (events per seed)
+	$(GO) test ./pkg/engine/enginetest -count=1 -timeout 2h -v -run 'TestSimulation$$' \
+	  -sim.seed $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom)) -sim.seeds $(SEEDS) -sim.steps $(STEPS)
 
 fuzz: ## every fuzzer for FUZZTIME (10s) each
 	@set -e; for package in $$($(GO) list ./...); do \
@@ -47,21 +49,27 @@ fuzz: ## every fuzzer for FUZZTIME (10s) each
 bench: ## muster beside systemd in one run: N="100 1000" INIT="systemd muster"
 	@$(GO) run ./test/bench $(if $(N),-n "$(N)") $(if $(filter command line environment,$(origin INIT)),-init "$(INIT)")
 
-lint: ## vet, formatting and the repository's own rules
+lint: ## vet, formatting, other architectures, the repository's own rules; golangci-lint if it is there
 	$(GO) vet ./...
+	GOARCH=arm64 $(GO) build -tags godbus_no_tcp -o /dev/null ./cmd/...
+	GOARCH=riscv64 $(GO) build -tags godbus_no_tcp -o /dev/null ./cmd/...
 	@test -z "$$(gofmt -l cmd pkg internal test)" || { gofmt -l cmd pkg internal test; exit 1; }
-	$(GO) test ./internal/tidy/...
+	$(GO) test ./internal/...
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: the rest was checked"; fi
 
-docs: ## generated pages: directives and coverage
+docs: ## generated pages: directives, coverage, deviations, linked packages
 	$(GO) run ./internal/docs
 
 install: build ## programs, units and docs under DESTDIR=
 	install -D -m 755 bin/muster $(DESTDIR)$(PREFIX)/lib/muster/muster
 	install -D -m 755 bin/muster-executor $(DESTDIR)$(PREFIX)/lib/muster/muster-executor
 	install -D -m 755 bin/musterctl $(DESTDIR)$(PREFIX)/bin/musterctl
-	mkdir -p $(DESTDIR)$(PREFIX)/lib/muster/units $(DESTDIR)$(PREFIX)/share/doc/muster
-	cp -a units/. $(DESTDIR)$(PREFIX)/lib/muster/units/
-	cp -a README.md LICENSE docs $(DESTDIR)$(PREFIX)/share/doc/muster/
+	for manager in system user; do \
+	  install -d $(DESTDIR)$(PREFIX)/lib/muster/$$manager && \
+	  cp -RP --preserve=mode units/$$manager/. $(DESTDIR)$(PREFIX)/lib/muster/$$manager/ || exit 1; done
+	install -d $(DESTDIR)$(PREFIX)/share/doc/muster
+	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/muster/
+	cp -RP --preserve=mode docs $(DESTDIR)$(PREFIX)/share/doc/muster/
 
 clean: ## remove what was built; the cached roots stay
 	rm -rf bin

@@ -32,7 +32,7 @@ const (
 
 // FindProgram returns the init of that name. For muster the programs of
 // ./cmd are built into bin first and bound into the root, with the repository's
-// units where it has some.
+// units, each where `make install` puts it.
 func FindProgram(ctx context.Context, name, repository string) (Program, error) {
 	switch name {
 	case "systemd":
@@ -54,9 +54,8 @@ func musterProgram(ctx context.Context, repository string) (Program, error) {
 			program.Binds = append(program.Binds, Bind{Source: filepath.Join(bin, name), Target: target})
 		}
 	}
-	units := filepath.Join(repository, "units")
-	if _, err := os.Stat(units); err == nil {
-		program.Binds = append(program.Binds, Bind{Source: units, Target: "/usr/lib/muster/units"})
+	for _, manager := range []string{"system", "user"} {
+		program.Binds = append(program.Binds, Bind{Source: filepath.Join(repository, "units", manager), Target: "/usr/lib/muster/" + manager})
 	}
 	return program, nil
 }
