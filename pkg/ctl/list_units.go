@@ -6,11 +6,12 @@ import (
 
 // listUnits is list-units.
 func listUnits(s *systemctl, _ string, args []string) int {
-	patterns, ok := s.manglePatterns(args)
-	if !ok || !s.online() {
+	patterns := args
+	if !s.online() {
 		return exitFailure
 	}
 	if s.o.withDependencies {
+		var ok bool
 		if patterns, ok = s.withDependencies(patterns); !ok {
 			return exitFailure
 		}
@@ -80,9 +81,9 @@ func (s *systemctl) unitRow(u *unitInfo) []cell {
 		if u.load == "masked" {
 			loadColor = colorGrey
 		}
-		dot, dotColor = s.glyph(u.active), loadColor
+		dot, dotColor = "●", loadColor
 	case u.active == "failed":
-		dot = s.glyph(u.active)
+		dot = "●"
 	}
 	if u.active == "active" {
 		nameColor = colorNone
@@ -131,21 +132,15 @@ func (s *systemctl) unitsFooter(n int, jobs bool) {
 	if n == 0 {
 		c = colorBrightRed
 	}
-	if s.o.all || len(s.o.states) > 0 {
-		s.printf("%s\n", s.in(c, sprintf("%d loaded units listed.", n)))
-	} else {
-		text := s.in(c, sprintf("%d loaded units listed.", n))
-		if n > 0 {
-			text += " " + s.in(colorGrey, "Pass --all to see loaded but inactive units, too.")
-		} else {
-			text += " Pass --all to see loaded but inactive units, too."
-		}
-		s.printf("%s\n", text)
-	}
-	if n > 0 {
-		s.printf("%s\n", s.in(colorGrey, "To show all installed unit files use 'systemctl list-unit-files'."))
-	} else if !s.o.all && len(s.o.states) == 0 {
-		s.printf("To show all installed unit files use 'systemctl list-unit-files'.\n")
+	count := sprintf("%d loaded units listed.", n)
+	hint := s.in(colorGrey, "To show all installed unit files use 'systemctl list-unit-files'.")
+	switch {
+	case s.o.all:
+		s.printf("%s\n%s\n", s.in(c, count), hint)
+	case len(s.o.states) > 0:
+		s.printf("%s\n", count)
+	default:
+		s.printf("%s %s\n%s\n", s.in(c, count), s.in(colorGrey, "Pass --all to see loaded but inactive units, too."), hint)
 	}
 }
 
@@ -167,8 +162,8 @@ func (s *systemctl) withDependencies(names []string) ([]string, bool) {
 		out = append(out, n)
 		list, err := getAll(s.bus, bus.UnitPath(n), unitIface)
 		if err != nil {
-			s.errorf("Failed to get properties: %s", errorText(err))
-			return nil, false
+			s.errorf("Failed to get properties of %s: %s", n, errorText(err))
+			continue
 		}
 		p := indexProperties(list)
 		for _, dep := range forwardDependencies {

@@ -98,9 +98,6 @@ func (s *systemctl) jobOptions() []option {
 	mode := func(m string) func(string) error { return func(string) error { o.jobMode = m; return nil } }
 	return []option{
 		{long: "job-mode", arg: needsArgument, name: "MODE", doc: "what happens to jobs in the way", values: constant(jobModes), set: func(v string) error {
-			if v == "help" {
-				return s.listWords(jobModes)
-			}
 			return mode(v)("")
 		}},
 		{long: "fail", set: mode("fail")},
@@ -267,7 +264,7 @@ func (s *systemctl) setJSON(v string) error {
 func (s *systemctl) setSignal(v string) error {
 	switch v {
 	case "help":
-		return s.listWords(signalNames())
+		return s.listWords(append([]string{"0"}, signalNames()...))
 	case "list":
 		return s.listSignals()
 	}
@@ -289,7 +286,6 @@ func signalNames() []string {
 
 func (s *systemctl) listSignals() error {
 	t := newTable("SIGNAL", "NAME")
-	t.columns[0].right = true
 	for _, sig := range value.Signals() {
 		t.row(textCell(strconv.Itoa(int(sig))), textCell(sig.String()))
 	}

@@ -76,9 +76,16 @@ func (f propertyFormat) basic(p busProperty) []string {
 	case uint32:
 		return []string{number32(p.name, v)}
 	case int32:
+		if name, ok := numaPolicies[p.name][v]; ok {
+			return []string{name}
+		}
+		if v == -1 && strings.HasSuffix(p.name, "ActionExitStatus") {
+			if f.all {
+				return []string{"[not set]"}
+			}
+			return nil
+		}
 		return []string{strconv.Itoa(int(v))}
-	case uint16, byte, int16:
-		return []string{fmt.Sprint(v)}
 	case float64:
 		return []string{strconv.FormatFloat(v, 'g', 6, 64)}
 	}
@@ -110,7 +117,7 @@ func (f propertyFormat) number64(name string, n uint64) string {
 	case name == "MountFlags":
 		return propagation(n)
 	case name == "CapabilityBoundingSet" || name == "AmbientCapabilities":
-		return strings.Join(value.CapabilitySet(n).Names(), " ")
+		return strings.Join(value.CapabilitySet(n).Limit(len(value.CapabilityNames())-1).Names(), " ")
 	case n == math.MaxUint64:
 		return infinite(name)
 	case n == 0 && (name == "CPUWeight" || name == "StartupCPUWeight"):
@@ -217,7 +224,7 @@ func (f propertyFormat) structure(p busProperty, v []any) []string {
 		allow, _ := v[0].(bool)
 		list, _ := v[1].([]string)
 		line := strings.Join(list, " ")
-		if !allow && line != "" {
+		if !allow && (line != "" || f.all) {
 			line = "~" + line
 		}
 		return f.one(line)
@@ -433,6 +440,7 @@ var structProperties = map[string]func(f propertyFormat, p busProperty) []string
 	"BindReadOnlyPaths":   formatBinds,
 	"TemporaryFileSystem": formatPairsInLine,
 	"RootImageOptions":    formatPairsInLine,
+	"NFTSet":              unprintableProperty,
 	"MountImages":         formatImages,
 	"ExtensionImages":     formatImages,
 	"LogExtraFields": func(f propertyFormat, p busProperty) []string {
@@ -444,38 +452,16 @@ var structProperties = map[string]func(f propertyFormat, p busProperty) []string
 		}
 		return f.one(strings.Join(out, " "))
 	},
-	"IPAddressAllow": formatPrefixes,
-	"IPAddressDeny":  formatPrefixes,
-	"NFTSet": func(f propertyFormat, p busProperty) []string {
-		list, _ := p.value.([][]any)
-		var out []string
-		for _, v := range list {
-			out = append(out, fmt.Sprintf("%s:%s:%s:%s", nftSource(toUint(v[0])), nftFamily(toUint(v[1])), text(v[2]), text(v[3])))
-		}
-		return f.one(strings.Join(out, " "))
-	},
-	"Conditions":        unprintableProperty,
-	"Asserts":           unprintableProperty,
-	"ActivationDetails": unprintableProperty,
-	"SetCredential":     unprintableProperty, "SetCredentialEncrypted": unprintableProperty, "LoadCredential": unprintableProperty, "LoadCredentialEncrypted": unprintableProperty,
+	"IPAddressAllow":     formatPrefixes,
+	"IPAddressDeny":      formatPrefixes,
+	"Conditions":         unprintableProperty,
+	"ImportCredentialEx": unprintableProperty,
+	"Asserts":            unprintableProperty,
+	"ActivationDetails":  unprintableProperty,
+	"SetCredential":      unprintableProperty, "SetCredentialEncrypted": unprintableProperty, "LoadCredential": unprintableProperty, "LoadCredentialEncrypted": unprintableProperty,
 }
 
 func unprintableProperty(f propertyFormat, _ busProperty) []string { return f.unprintable() }
-
-func nftSource(n uint64) string {
-	return pick([]string{"user", "group", "cgroup"}, n)
-}
-
-func nftFamily(n uint64) string {
-	return map[uint64]string{1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}[n]
-}
-
-func pick(list []string, n uint64) string {
-	if n < uint64(len(list)) {
-		return list[n]
-	}
-	return ""
-}
 
 func formatBinds(f propertyFormat, p busProperty) []string {
 	list, _ := p.value.([][]any)
@@ -498,6 +484,9 @@ func formatBinds(f propertyFormat, p busProperty) []string {
 
 func formatPairsInLine(f propertyFormat, p busProperty) []string {
 	list, _ := p.value.([][]any)
+	if len(list) == 0 && p.name == "RootImageOptions" {
+		return nil
+	}
 	var out []string
 	for _, v := range list {
 		out = append(out, joinNonEmpty(":", text(v[0]), text(v[1])))
@@ -540,4 +529,9 @@ func formatPrefixes(f propertyFormat, p busProperty) []string {
 		}
 	}
 	return f.one(strings.Join(out, " "))
+}
+
+// numaPolicies are the words for set_mempolicy(2)'s modes.
+var numaPolicies = map[string]map[int32]string{
+	"NUMAPolicy": {-1: "n/a", 0: "default", 1: "preferred", 2: "bind", 3: "interleave", 4: "local"},
 }

@@ -324,14 +324,14 @@ func (s *systemctl) startMarked(name string, args []string) int {
 		s.errorf("Failed to start jobs: %s", errorText(err))
 		return exitFailure
 	}
-	d, err := r.Args("as")
+	d, err := r.Args("ao")
 	if err != nil {
 		s.errorf("Failed to parse message: %s", errorText(err))
 		return exitFailure
 	}
 	var jobs []waitingJob
-	for _, p := range d.Strings() {
-		jobs = append(jobs, waitingJob{path: bus.ObjectPath(p), unit: "marked units", verb: "restart"})
+	for a := d.BeginArray('o'); d.More(a); {
+		jobs = append(jobs, waitingJob{path: d.ObjectPath(), unit: "marked units", verb: "restart"})
 	}
 	if s.o.noBlock {
 		return 0

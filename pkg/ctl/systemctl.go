@@ -72,7 +72,7 @@ type systemctlOptions struct {
 }
 
 // legend says whether headers and footers are printed.
-func (o *systemctlOptions) legend() bool { return !o.noLegend }
+func (o *systemctlOptions) legend() bool { return !o.noLegend && !o.quiet }
 
 // runSystemctl is the tool: options, then the verb.
 func runSystemctl(e *Env, args []string, ownVerbs bool) int {

@@ -97,6 +97,7 @@ func (t *table) natural(header bool) []int {
 		if header {
 			want[i] = textWidth(c.title)
 		}
+		want[i] = max(want[i], c.minimum)
 	}
 	for _, row := range t.rows {
 		for i := range row {

@@ -103,7 +103,7 @@ func (s *systemctl) shown(u *unitInfo, patterns []string) bool {
 	if !hasSuffixOf(u.name, s.o.types) {
 		return false
 	}
-	if s.o.all || len(s.o.states) > 0 || len(patterns) > 0 {
+	if s.o.all || len(s.o.states) > 0 {
 		return true
 	}
 	// Devices that stand for the same thing are shown once.
@@ -140,7 +140,7 @@ func (s *systemctl) mangle(name, suffix string, glob bool) (string, bool) {
 		return "", false
 	}
 	if changed && !s.o.quiet {
-		s.notef("Invalid unit name \"%s\" escaped as \"%s\" (maybe you should use systemd-escape?).", name, n)
+		s.notef("Invalid unit name \"%s\" escaped as \"%s\" (maybe you should use systemd-escape?).", name, strings.TrimSuffix(n, suffix))
 	}
 	return n, true
 }

@@ -1,7 +1,5 @@
 package ctl
 
-import "sort"
-
 // verb is one row of the verbs.
 type verb struct {
 	name     string
@@ -18,7 +16,7 @@ type verb struct {
 // verbs is the table of all verbs.
 func verbs() []verb {
 	var list []verb
-	for _, part := range [][]verb{queryVerbs(), jobVerbs(), unitVerbs(), fileVerbs(), managerVerbs(), powerVerbs(), ownVerbs()} {
+	for _, part := range [][]verb{jobVerbs(), queryVerbs(), unitVerbs(), fileVerbs(), managerVerbs(), powerVerbs(), ownVerbs()} {
 		list = append(list, part...)
 	}
 	return list
@@ -99,6 +97,5 @@ func verbNames(own bool) []string {
 			out = append(out, v.name)
 		}
 	}
-	sort.Strings(out)
 	return out
 }
