@@ -287,7 +287,11 @@ func loadError(u *Unit) *machine.Error {
 	case unit.StateBadSetting:
 		return refuse(unit.ErrBadSetting, "Unit %s has a bad setting%s.", name, reason(u))
 	}
-	return refuse(unit.ErrLoadFailed, "Unit %s could not be loaded%s.", name, reason(u))
+	errName := unit.ErrLoadFailed
+	if u.cfg.LoadError != nil && u.cfg.LoadError.Name != "" {
+		errName = u.cfg.LoadError.Name
+	}
+	return refuse(errName, "Unit %s could not be loaded%s.", name, reason(u))
 }
 
 func reason(u *Unit) string {

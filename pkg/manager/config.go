@@ -46,7 +46,8 @@ func loadManagerConfig(system bool) (*unit.ManagerConfig, []string, error) {
 		}
 	}
 	cfg := unit.DefaultManagerConfig(system)
-	messages := unit.ReadManagerConfig(&unit.Host{User: !system}, cfg, files)
+	memory, tasks := totals()
+	messages := unit.ReadManagerConfig(&unit.Host{User: !system, MemoryTotal: memory, TasksTotal: tasks}, cfg, files)
 	text := make([]string, len(messages))
 	for i, msg := range messages {
 		text[i] = msg.String()
@@ -94,7 +95,7 @@ func (m *Manager) applyConfig(cfg *unit.ManagerConfig) {
 	m.environment = mergeEnvironment(m.defaultEnvironment(), m.clientEnvironment)
 	m.memoryTotal, m.pidsTotal = totals()
 	if m.src != nil {
-		m.src.SetDefaults(unit.NewDefaults(cfg))
+		m.src.SetDefaults(m.unitDefaults())
 	}
 }
 

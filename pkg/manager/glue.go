@@ -22,6 +22,7 @@ import (
 	"github.com/muster-init/muster/pkg/loader"
 	"github.com/muster-init/muster/pkg/notify"
 	"github.com/muster-init/muster/pkg/unit"
+	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 // recoverState opens the state log and takes over what the last image said about itself.
@@ -45,8 +46,8 @@ func (m *Manager) openLoader() error {
 	if !m.system {
 		path = loader.UserPath(os.Getenv)
 	}
-	host := &unit.Host{Specifiers: m.host, User: !m.system}
-	m.src = loader.New(path, loader.Scan(path), host, unit.NewDefaults(m.cfg), m.unitMessage)
+	host := &unit.Host{Specifiers: m.host, User: !m.system, MemoryTotal: m.memoryTotal, TasksTotal: m.pidsTotal}
+	m.src = loader.New(path, loader.Scan(path), host, m.unitDefaults(), m.unitMessage)
 	m.eng = engine.New(m.src, engine.Options{
 		Depend: *m.dependEnv(), Types: m.unitTypes(), Seed: randomSeed(),
 		StatusUnitFormat: m.cfg.StatusUnitFormat, Startup: m.startup(), MachineID: m.host.MachineID, Perturb: wakePerturb(m.host.BootID),
@@ -61,6 +62,20 @@ func (m *Manager) unitTypes() []machine.Descriptor {
 	return []machine.Descriptor{
 		service.Descriptor(), scope.Descriptor(), socket.Descriptor(), timer.Descriptor(),
 	}
+}
+
+// unitDefaults are what holds for units that set nothing: the manager's configuration, and the limits of its own process.
+func (m *Manager) unitDefaults() *unit.Defaults {
+	d := unit.NewDefaults(m.cfg)
+	var limits [unit.RLimitMax]value.Rlimit
+	for i := range limits {
+		var l unix.Rlimit
+		if unix.Getrlimit(i, &l) == nil {
+			limits[i] = value.Rlimit{Soft: l.Cur, Hard: l.Max}
+		}
+	}
+	d.SetInheritedLimits(limits)
+	return d
 }
 
 // unitMessage logs what is wrong with a unit file.
