@@ -153,7 +153,7 @@ func checkReloaded(ctx context.Context, c *client) error {
 const jobSamples = 200
 
 // jobTime bounds the samples where one start takes very long.
-const jobTime = 20 * time.Second
+const jobTime = 8 * time.Second
 
 func measureJobs(ctx context.Context, b *bench, program box.Program, c *client, n int) error {
 	if err := c.subscribe(ctx); err != nil {

@@ -15,6 +15,12 @@
 //	child STEP… end      do the steps up to end in a background child
 //	mainpid STEP… end    the same, and announce it as MAINPID
 //	listen:PATH          a unix socket that answers with its pid
+//	client:NET,ADDR,TEXT connect, say TEXT, print the answer
+//	hold:NET,ADDR,TEXT   connect and stay connected
+//	serve:N              answer N connections on the passed sockets (0: for ever)
+//	drain:FILE           append what waits in passed datagram sockets, FIFOs and queues
+//	sockets:FILE         describe the passed sockets with their options
+//	mqsend:QUEUE,TEXT    send to a POSIX message queue
 //
 // SIG is a name such as TERM. A step that fails ends the program with 99.
 package main
@@ -72,6 +78,7 @@ func init() {
 		"on": onSignal, "onexit": onExit, "log": logLine, "waitfile": waitFile, "pid": writePID,
 		"notify": notify, "childnotify": childNotify, "barrier": barrier, "fdstore": fdStore, "fdremove": fdRemove,
 		"fds": listFDs, "state": writeState, "watchdog": watchdog, "onreload": onReload, "listen": listen,
+		"client": client, "hold": hold, "serve": serve, "drain": drain, "sockets": sockets, "mqsend": mqSend,
 	}
 }
 

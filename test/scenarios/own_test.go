@@ -14,7 +14,7 @@ import (
 // its units in place from the start. Lines:
 //
 //	arg=TEXT        a further argument of PID 1
-//	state=WORD      the system state to reach, "running" when not given
+//	state=WORD      the system state to reach; running or degraded when not given
 //	end=TEXT        after the script PID 1 must end like this: powered off,
 //	                rebooted, exited with N
 //	console=TEXT    the console must show this, in the order of the lines
@@ -34,7 +34,7 @@ func readOwnBoot(dir string) (*ownBoot, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := &ownBoot{state: "running"}
+	own := &ownBoot{}
 	for _, line := range strings.Split(string(text), "\n") {
 		key, value, _ := strings.Cut(line, "=")
 		switch key {
