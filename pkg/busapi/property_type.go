@@ -24,6 +24,8 @@ func typeInterface(t unit.Type) *iface {
 		i.signals = append(i.signals, bus.Signal{Name: "RequestStop"})
 	case unit.TypeTimer:
 		i.props = timerRuntime()
+	case unit.TypeSocket:
+		i.props = socketRuntime()
 	case unit.TypeSlice, unit.TypeTarget:
 	default:
 		i.props = append(i.props, unitString("Result", bus.EmitsChange, func(_ *Server, u *engine.Unit) string { return u.Result() }))

@@ -136,11 +136,10 @@ func ipPeer(local, remote netip.AddrPort) Peer {
 	}
 }
 
-// unixPeer names the process at the other end: its pid alone may belong to another process soon, so the inode of its pidfd, which
-// never comes again, is added where the kernel has one.
+// unixPeer names the process and the user at the other end.
 func unixPeer(conn int, name string) Peer {
 	var p Peer
-	if name != "" && (name[0] == '/' || name[0] == '@') {
+	if len(name) > 1 && (name[0] == '/' || name[0] == '@') {
 		p.Env = append(p.Env, "REMOTE_ADDR="+name)
 	}
 	cred, err := unix.GetsockoptUcred(conn, unix.SOL_SOCKET, unix.SO_PEERCRED)
@@ -154,25 +153,5 @@ func unixPeer(conn int, name string) Peer {
 	p.Source = fmt.Sprintf("uid %d", cred.Uid)
 	p.Text = fmt.Sprintf("PID %d/UID %d", cred.Pid, cred.Uid)
 	p.Instance = fmt.Sprintf("%d-%d", cred.Pid, cred.Uid)
-	if id := peerPidFDID(conn); id != 0 {
-		p.Instance = fmt.Sprintf("%d_%d-%d", cred.Pid, id, cred.Uid)
-	}
 	return p
-}
-
-// pidfsMagic is PID_FS_MAGIC: only there the inode of a pidfd is its identity (Linux 6.9).
-const pidfsMagic = 0x50494446
-
-func peerPidFDID(conn int) uint64 {
-	fd, err := unix.GetsockoptInt(conn, unix.SOL_SOCKET, unix.SO_PEERPIDFD)
-	if err != nil {
-		return 0
-	}
-	defer unix.Close(fd)
-	var fs unix.Statfs_t
-	var st unix.Stat_t
-	if unix.Fstatfs(fd, &fs) != nil || fs.Type != pidfsMagic || unix.Fstat(fd, &st) != nil {
-		return 0
-	}
-	return st.Ino
 }

@@ -121,7 +121,11 @@ func (u *Unit) finishSocket() {
 	defaultTo(&s.PollLimitIntervalUSec, Infinity, intervalUSec)
 	defaultTo(&s.TriggerLimitBurst, unset32, trigger)
 	defaultTo(&s.PollLimitBurst, unset32, poll)
-	if s.FileDescriptorName == "" {
+	switch {
+	case s.FileDescriptorName != "":
+	case s.Accept:
+		s.FileDescriptorName = "connection"
+	default:
 		s.FileDescriptorName = u.Name
 	}
 }

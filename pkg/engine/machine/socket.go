@@ -17,6 +17,7 @@ type Port struct {
 // service (REMOTE_ADDR=, REMOTE_PORT=, SO_COOKIE=).
 type Connection struct {
 	Handle   Handle   `json:"h"`
+	Name     string   `json:"n,omitempty"` // for LISTEN_FDNAMES; "" is connection
 	Instance string   `json:"i,omitempty"`
 	Source   string   `json:"s,omitempty"`
 	Peer     string   `json:"p,omitempty"`

@@ -28,7 +28,11 @@ func (m *Machine) dropConnection(h machine.Host) {
 // sockets lists what the processes get to talk through: the one connection, or what the socket units listen on.
 func (m *Machine) sockets(h machine.Host) []machine.FD {
 	if m.s.Conn != nil {
-		return []machine.FD{{Handle: m.s.Conn.Handle, Name: connectionName}}
+		name := m.s.Conn.Name
+		if name == "" {
+			name = connectionName
+		}
+		return []machine.FD{{Handle: m.s.Conn.Handle, Name: name}}
 	}
 	return h.ListenFDs()
 }

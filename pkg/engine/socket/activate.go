@@ -135,6 +135,7 @@ func (m *Machine) connect(h machine.Host, c machine.Connection) {
 		m.s.Connections = map[string]string{}
 	}
 	m.s.Connections[name] = c.Source
+	c.Name = s.FileDescriptorName
 	if err := h.Connect(name, c); err != nil {
 		delete(m.s.Connections, name)
 		m.queueFailed(h, "template", err)
