@@ -39,6 +39,7 @@ func (m *Manager) afterAnnounce(effect machine.Effect) {
 		m.unitChanged(e)
 	case machine.UnitRemoved:
 		m.removeTransient(e.Unit)
+		m.spawner.forgetJournal(e.Unit)
 	case machine.JobNew:
 		m.installedJobs++
 	case machine.JobRemoved:

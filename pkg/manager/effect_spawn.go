@@ -26,6 +26,8 @@ type spawner struct {
 	m        *Manager
 	start    *spawn.Spawner
 	children map[int32]*child
+	cleanups map[string]*child       // by unit: what takes away the leftovers of its last activation
+	exported map[string]journalState // by unit: what journald was told last
 }
 
 type child struct {
@@ -54,7 +56,7 @@ func (m *Manager) prepareSpawning() error {
 	if err != nil {
 		return err
 	}
-	m.spawner = spawner{m: m, start: s, children: map[int32]*child{}}
+	m.spawner = spawner{m: m, start: s, children: map[int32]*child{}, cleanups: map[string]*child{}, exported: map[string]journalState{}}
 	return nil
 }
 
@@ -98,6 +100,7 @@ func (s *spawner) spawn(e machine.Spawn) (int32, error) {
 	if err != nil {
 		return 0, err
 	}
+	s.tellJournal(u, e.Invocation)
 	m.cg.realize(e.Unit)
 	fd, migrate := m.cg.dirFD(e.Unit)
 	if fd < 0 || migrate {
@@ -156,6 +159,12 @@ func (s *spawner) ended(pid int32) {
 		s.m.sources.remove(c.StatusFD)
 	}
 	c.Close()
+	if s.cleanups[c.unit] == c {
+		delete(s.cleanups, c.unit)
+	}
+	for _, n := range c.Notices() {
+		s.m.log.notice(c.unit, "%s", n.Error())
+	}
 	if f := c.Failure(); f != nil {
 		s.m.log.err(c.unit, "%s", f.Error())
 	}
@@ -180,6 +189,11 @@ func (s *spawner) context(u *unit.Unit, e machine.Spawn, cmd value.Command) exec
 	}
 	if e.Idle {
 		ctx.IdleFD, ctx.IdleUSec = int32(m.idlePipe.readEnd(m.eng)), idleHoldUSec
+	}
+	ctx.BootID = s.bootID()
+	if c := s.cleanups[u.Name]; c != nil {
+		// What is made now must not be taken away by what is still at it.
+		ctx.IdleFD, ctx.IdleUSec = int32(c.PidFD), cleanupHoldUSec
 	}
 	for _, f := range e.FDs {
 		if fd := m.fds.fd(f.Handle); fd >= 0 {

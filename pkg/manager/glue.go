@@ -200,25 +200,6 @@ func execDirectories(u *unit.Unit, kinds []string, prefixes [5]string) (paths []
 	return paths
 }
 
-// releaseRuntime gives back what a stopped unit held: its runtime directories by RuntimeDirectoryPreserve=.
-func (m *Manager) releaseRuntime(e machine.ReleaseRuntime) {
-	u := m.eng.Config(e.Unit)
-	if u == nil || u.Exec == nil {
-		return
-	}
-	switch u.GetExec().RuntimeDirectoryPreserve {
-	case "yes":
-		return
-	case "restart":
-		if e.Restarting {
-			return
-		}
-	}
-	if len(u.GetExec().RuntimeDirectory.Items) > 0 {
-		m.removeDirectories(machine.RemoveDirectories{Unit: e.Unit, Kinds: []string{"runtime"}})
-	}
-}
-
 func (m *Manager) freezeCgroup(e machine.FreezeCgroup) {
 	p, ok := m.cg.paths[e.Unit]
 	if !ok || m.cg.tree == nil {

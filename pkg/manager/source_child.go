@@ -72,6 +72,9 @@ func (m *Manager) childEnded(exit kernel.Exit) {
 		m.helpers.reaped(exit)
 		return
 	}
+	if u := m.eng.UnitByPID(pid); u != nil {
+		m.spawner.closeUtmp(m.eng.Config(u.Name()), pid, exitOf(exit))
+	}
 	m.submit(machine.ProcessExited{PID: pid, Exit: exitOf(exit)})
 }
 

@@ -1,0 +1,105 @@
+package manager
+
+import (
+	"encoding/hex"
+
+	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/execplan"
+	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/spawn"
+	"github.com/muster-init/muster/pkg/unit"
+)
+
+// cleanupHoldUSec is how long a start waits at most for what is left of the activation before.
+const cleanupHoldUSec = 10_000_000
+
+// journalState is what journald was told about a unit.
+type journalState struct {
+	config     *unit.Unit
+	invocation string
+}
+
+// releaseRuntime gives back what a stopped unit held: runtime directories, private /tmp, credentials, IPC objects, the dynamic user. The
+// executor does it, so that no file system holds up the loop.
+func (m *Manager) releaseRuntime(e machine.ReleaseRuntime) {
+	u := m.eng.Config(e.Unit)
+	if u == nil || u.Exec == nil {
+		return
+	}
+	s := &m.spawner
+	ctx := s.cleanupContext()
+	ctx.InvocationID = rawID(m.eng.InvocationID(e.Unit))
+	s.cleanUp(execplan.Cleanup(u, ctx, e.Restarting))
+}
+
+func (s *spawner) cleanupContext() execplan.Context {
+	return execplan.Context{UserMode: !s.m.system, Prefixes: s.m.prefixes(), BootID: s.bootID()}
+}
+
+// cleanUp starts a plan of execplan.Cleanup; nil is nothing to do.
+func (s *spawner) cleanUp(p *plan.Plan) {
+	if p == nil {
+		return
+	}
+	c, err := s.start.Start(p, spawn.Options{})
+	if err != nil {
+		s.m.log.warning(p.Unit, "What the unit leaves is not taken away: %v", err)
+		return
+	}
+	// The pidfd stays open: the next start of the unit waits for it.
+	entry := &child{Child: c, unit: p.Unit}
+	s.children[int32(c.Pid)] = entry
+	s.cleanups[p.Unit] = entry
+}
+
+// closeUtmp notes the end of a process that UtmpIdentifier= made known.
+func (s *spawner) closeUtmp(u *unit.Unit, pid int32, exit machine.Exit) {
+	if u == nil || u.Exec == nil {
+		return
+	}
+	signal, status := int32(0), exit.Status
+	if exit.Code != machine.CodeExited {
+		signal, status = exit.Status, 0
+	}
+	s.cleanUp(execplan.UtmpEnd(u, s.cleanupContext(), pid, signal, status))
+}
+
+// tellJournal lets journald know the invocation ID and the Log…= settings before the first process of an activation logs.
+func (s *spawner) tellJournal(u *unit.Unit, invocation string) {
+	now := journalState{u, invocation}
+	if !s.m.system || s.exported[u.Name] == now {
+		return
+	}
+	if err := spawn.WriteState(execplan.JournalState(u, invocation)); err != nil {
+		s.m.log.warning(u.Name, "%v", err)
+		return
+	}
+	s.exported[u.Name] = now
+}
+
+// forgetJournal takes that away again.
+func (s *spawner) forgetJournal(name string) {
+	if _, ok := s.exported[name]; !ok {
+		return
+	}
+	delete(s.exported, name)
+	if err := spawn.WriteState(execplan.NoJournalState(name)); err != nil {
+		s.m.log.warning(name, "%v", err)
+	}
+}
+
+// bootID is that of the running kernel.
+func (s *spawner) bootID() [16]byte {
+	if s.m.host == nil {
+		return [16]byte{}
+	}
+	return rawID(s.m.host.BootID)
+}
+
+// rawID turns 32 hex digits into bytes, anything else into zeros.
+func rawID(text string) (id [16]byte) {
+	if raw, err := hex.DecodeString(text); err == nil {
+		copy(id[:], raw)
+	}
+	return id
+}
