@@ -1,6 +1,7 @@
 # muster: `make` shows the targets.
 SHELL := /bin/bash
 INIT ?= muster
+INITS ?= systemd
 ROOT ?= trixie
 SEED ?=
 SEEDS ?= 1000
@@ -21,9 +22,11 @@ build: ## static binaries of all programs into bin/
 	@mkdir -p bin
 	$(GO) build $(GOFLAGS_BUILD) -o bin/ ./cmd/...
 
-test: ## all tests; needs root for the container and the scenarios
+test: ## all tests; needs root for the container and the scenarios: INITS=systemd,muster
 	$(GO) vet ./...
-	$(GO) test -timeout 30m -p 2 ./...
+	$(GO) test -timeout 15m $$($(GO) list ./... | grep -v /test/)
+	$(GO) test -timeout 10m -p 1 $$($(GO) list ./test/... | grep -v /scenarios)
+	$(GO) test -timeout 30m -v ./test/scenarios -init=$(INITS)
 
 unit: ## the tests that need neither root nor a container
 	$(GO) test $$($(GO) list ./... | grep -v /test/)
