@@ -36,7 +36,11 @@ func (e *Engine) pinned(u *Unit) bool {
 	case st == machine.Failed && u.cfg.Unit.CollectMode != "inactive-or-failed":
 		return true
 	}
-	return u.machine != nil && (u.machine.Held() || len(u.get().queries) > 0)
+	if u.machine != nil && (u.machine.Held() || len(u.get().queries) > 0) {
+		return true
+	}
+	// What its end has started can ask about it as long as that is up (as on 257).
+	return e.anyPeer(u, depend.OnSuccess|depend.OnFailure, func(p *Unit) bool { return p.get().Monitor == u.Name() })
 }
 
 // collectUnits unloads the queued units that nothing pins and no pinned unit refers to, directly or through others. A

@@ -187,8 +187,8 @@ func (h *host) NewInvocation() {
 	h.e.markUnit(h.u)
 }
 
-// TriggerEnv gives TRIGGER_UNIT= for units that another one activates, and MONITOR_…= for units that OnFailure= or OnSuccess= of others start,
-// as long as it is clear which one it was.
+// TriggerEnv gives TRIGGER_UNIT= for units that another one activates, as long as it is clear which one it was, and MONITOR_…= for
+// units that OnFailure= or OnSuccess= of another one started.
 func (h *host) TriggerEnv() []string { return h.e.triggerEnv(h.u) }
 
 func (h *host) Log(level int, kind, text string, fields ...string) {
@@ -273,13 +273,9 @@ func (r *rate) ok(now, interval uint64, burst uint32) bool {
 // triggerEnv describes the unit that made u start, if there is exactly one.
 func (e *Engine) triggerEnv(u *Unit) []string {
 	var from []*Unit
-	e.peers(u, depend.Of(unit.DepOnFailureOf, unit.DepOnSuccessOf), func(p *Unit, t depend.Mask) bool {
-		failed := p.ActiveState() == machine.Failed || p.SubState() == "auto-restart"
-		if t.Has(unit.DepOnFailureOf) == failed || t.Has(unit.DepOnSuccessOf) != failed {
-			from = append(from, p)
-		}
-		return true
-	})
+	if p := e.names[u.get().Monitor]; p != nil {
+		from = append(from, p)
+	}
 	var env []string
 	if len(from) == 1 {
 		p := from[0]

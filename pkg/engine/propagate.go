@@ -80,6 +80,7 @@ func (e *Engine) notify(n notice) {
 	}
 	if n.now.IsInactiveOrFailed() {
 		e.queueCollect(u)
+		e.unmonitor(u)
 	}
 	e.queueDependents(u)
 	e.tellTriggers(n)
@@ -231,9 +232,25 @@ func (e *Engine) startHandlers(u *Unit, atom depend.Mask, mode string, def job.M
 	})
 }
 
+// unmonitor lets go of the unit whose end started u, when u is down itself.
+func (e *Engine) unmonitor(u *Unit) {
+	name := u.get().Monitor
+	if name == "" || u.job != nil {
+		return
+	}
+	u.state.Monitor = ""
+	e.markUnit(u)
+	if from := e.names[name]; from != nil {
+		e.queueCollect(from)
+	}
+}
+
 // jobGone queues the checks that a removed job of u may have held up.
 func (e *Engine) jobGone(u *Unit) {
 	e.queueDependents(u)
+	if u.ActiveState().IsInactiveOrFailed() {
+		e.unmonitor(u)
+	}
 	e.jobEnded = len(e.deferring) > 0
 	if e.anyPeer(u, depend.TriggeredBy, func(*Unit) bool { return true }) {
 		// Who activates it may wait for a start that has failed without any change of state.

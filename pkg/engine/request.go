@@ -36,7 +36,10 @@ func (e *Engine) serve(r startRequest) {
 	switch r.kind {
 	case autoStart:
 		if r.u.flags&removed == 0 {
-			e.auto(r.u, job.Start, r.mode, r.cause, r.from, r.via)
+			if e.auto(r.u, job.Start, r.mode, r.cause, r.from, r.via) {
+				r.u.st().Monitor = r.from.Name()
+				e.markUnit(r.u)
+			}
 		}
 	case autoReload:
 		if r.u.flags&removed == 0 {

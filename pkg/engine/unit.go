@@ -55,6 +55,7 @@ type state struct {
 	StartLimit    rate             `json:"start_limit,omitzero"`
 	AutoLimit     rate             `json:"auto_limit,omitzero"`
 	Clients       []string         `json:"clients,omitempty"` // sorted; a client may stand more than once
+	Monitor       string           `json:"monitor,omitempty"` // the unit whose OnFailure= or OnSuccess= started this one last
 	Freezer       string           `json:"freezer,omitempty"` // "" running, freezing, frozen, thawing
 	PIDs          []int32          `json:"pids,omitempty"`    // sorted
 	BusNames      []string         `json:"bus_names,omitempty"`
