@@ -15,6 +15,7 @@ import (
 	"github.com/muster-init/muster/pkg/cgroup"
 	"github.com/muster-init/muster/pkg/engine"
 	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/job"
 	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/loader"
 	"github.com/muster-init/muster/pkg/unit"
@@ -165,12 +166,8 @@ func (m *Manager) systemState() string {
 		u := m.eng.Unit(name)
 		return u != nil && (u.ActiveState().IsActiveOrReloading() || u.ActiveState() == machine.Activating)
 	}
-	queued := func(name string) bool {
-		u := m.eng.Unit(name)
-		return u != nil && u.Job() != nil && u.Job().Type == "start"
-	}
 	switch {
-	case queued("shutdown.target"):
+	case m.shuttingDown():
 		return "stopping"
 	case !m.booted:
 		if u := m.eng.Unit("basic.target"); u != nil && u.ActiveState().IsActiveOrReloading() {
@@ -183,6 +180,12 @@ func (m *Manager) systemState() string {
 		return "degraded"
 	}
 	return "running"
+}
+
+// shuttingDown reports whether a shutdown is queued.
+func (m *Manager) shuttingDown() bool {
+	u := m.eng.Unit("shutdown.target")
+	return u != nil && u.Job() != nil && u.Job().Type == job.Start
 }
 
 func (m *Manager) transientDir() string {

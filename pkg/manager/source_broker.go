@@ -6,6 +6,7 @@ import (
 	"github.com/muster-init/muster/pkg/bus"
 	"github.com/muster-init/muster/pkg/busapi"
 	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/job"
 )
 
 // broker is the manager's own connection to the message bus: it serves org.freedesktop.systemd1 there and watches the names that Type=dbus
@@ -163,7 +164,48 @@ func (br *broker) message(msg *bus.Message) {
 		}
 		return
 	}
+	if msg.Sender == brokerName && msg.Interface == activator && msg.Member == "ActivationRequest" {
+		br.activate(msg)
+		return
+	}
 	br.m.bus.api.Message(br.client, msg)
+}
+
+// activator is the interface by which the message bus asks for services to be started (--systemd-activation of dbus-daemon(1)).
+const activator = "org.freedesktop.systemd1.Activator"
+
+// activate starts the unit that brings up a bus name. The bus is told only about failure: success is that the name appears.
+func (br *broker) activate(msg *bus.Message) {
+	d := msg.Decoder()
+	name := d.String()
+	if d.Err() != nil {
+		return
+	}
+	if br.m.shuttingDown() {
+		br.activationFailed(name, string(bus.ErrShuttingDown), "Refusing activation, the system is being shut down.")
+		return
+	}
+	br.m.submit(machine.Enqueue{Unit: name, Type: job.Start, Mode: job.Replace,
+		Cause: machine.Cause{Kind: machine.CauseTrigger, Client: "activation by the message bus"},
+		Reply: br.m.request(func(r machine.SendReply) {
+			if r.Err != nil {
+				br.m.log.warning(name, "The message bus wants %s, which can't be started: %s", name, r.Err.Message)
+				br.activationFailed(name, r.Err.Name, r.Err.Message)
+			}
+		})})
+}
+
+func (br *broker) activationFailed(name, errName, text string) {
+	msg := bus.NewSignal("/org/freedesktop/systemd1", activator, "ActivationFailure")
+	msg.Destination = brokerName
+	var e bus.Encoder
+	e.String(name)
+	e.String(errName)
+	e.String(text)
+	msg.SetBody("sss", &e)
+	if _, err := br.conn.Queue(msg); err == nil {
+		br.flush()
+	}
 }
 
 // flush sends what the socket takes and tells the poller whether there is more.
