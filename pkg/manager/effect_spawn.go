@@ -149,10 +149,10 @@ func (s *spawner) progress(pid int32, c *child) {
 }
 
 // ended is called when a child was reaped, before its exit is delivered: what failed before the program was executed is said now.
-func (s *spawner) ended(pid int32) {
+func (s *spawner) ended(pid int32) *plan.Failure {
 	c, ok := s.children[pid]
 	if !ok {
-		return
+		return nil
 	}
 	delete(s.children, pid)
 	if c.StatusFD >= 0 {
@@ -165,9 +165,11 @@ func (s *spawner) ended(pid int32) {
 	for _, n := range c.Notices() {
 		s.m.log.notice(c.unit, "%s", n.Error())
 	}
-	if f := c.Failure(); f != nil {
+	f := c.Failure()
+	if f != nil {
 		s.m.log.err(c.unit, "%s", f.Error())
 	}
+	return f
 }
 
 // context gathers what one start needs beside the unit's configuration.

@@ -67,15 +67,16 @@ func (m *Manager) reap() {
 
 func (m *Manager) childEnded(exit kernel.Exit) {
 	pid := int32(exit.Pid)
-	m.spawner.ended(pid)
-	if m.eng.UnitByPID(pid) == nil {
+	failure := m.spawner.ended(pid)
+	u := m.eng.UnitByPID(pid)
+	if u == nil {
 		m.helpers.reaped(exit)
 		return
 	}
-	if u := m.eng.UnitByPID(pid); u != nil {
-		m.spawner.closeUtmp(m.eng.Config(u.Name()), pid, exitOf(exit))
-	}
-	m.submit(machine.ProcessExited{PID: pid, Exit: exitOf(exit)})
+	e := exitOf(exit)
+	e.Resources = failure != nil && failure.Resources
+	m.spawner.closeUtmp(m.eng.Config(u.Name()), pid, e)
+	m.submit(machine.ProcessExited{PID: pid, Exit: e})
 }
 
 // exitOf translates si_code of waitid(2).

@@ -13,6 +13,8 @@ const (
 	ResultExitCode = "exit-code"
 	ResultSignal   = "signal"
 	ResultCoreDump = "core-dump"
+	// ResultResources: the process never got to its program.
+	ResultResources = "resources"
 )
 
 // Syslog levels of Host.Log.
@@ -48,6 +50,8 @@ func IsClean(e machine.Exit, daemon bool, success value.ExitStatusSet) bool {
 // ResultOf is the result of an exit.
 func ResultOf(e machine.Exit, daemon bool, success value.ExitStatusSet) string {
 	switch {
+	case e.Resources:
+		return ResultResources
 	case IsClean(e, daemon, success):
 		return ResultSuccess
 	case e.Code == machine.CodeKilled:

@@ -71,6 +71,9 @@ type Reply uint64
 type Exit struct {
 	Code   string `json:"c,omitempty"`
 	Status int32  `json:"s,omitempty"`
+	// Resources: the process ended before it executed its program, for want of what systemd would not even have made a process
+	// without (an unreadable EnvironmentFile=): Result=resources.
+	Resources bool `json:"r,omitempty"`
 }
 
 // Exit codes as waitid(2) and $EXIT_CODE name them.
