@@ -8,11 +8,6 @@ import (
 	"github.com/muster-init/muster/pkg/unit"
 )
 
-// pages makes every generated page, by file name below docs/.
-func pages() map[string]string {
-	return map[string]string{"directives.md": directives(), "coverage.md": coverage()}
-}
-
 const generated = "<!-- Made by `make docs` from the directive table in pkg/unit; don't edit. -->\n\n"
 
 // group is the rows that are in the same sections.

@@ -8,16 +8,34 @@ import (
 	"github.com/muster-init/muster/pkg/unit"
 )
 
-// TestPagesAreFresh: what is in docs/ is what the table gives.
+// TestPagesAreFresh: what is in the repository is what would be written.
 func TestPagesAreFresh(t *testing.T) {
-	for name, want := range pages() {
-		got, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
+	root := filepath.Join("..", "..")
+	all, err := pages(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range all {
+		got, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if string(got) != want {
-			t.Errorf("docs/%s is stale: run make docs", name)
+			t.Errorf("%s is stale: run make docs", name)
 		}
+	}
+}
+
+// TestDeviationsAreFound: a comment that marks one is in the list, one line each.
+func TestDeviationsAreFound(t *testing.T) {
+	root := t.TempDir()
+	text := "package a\n\n// DEVIATION: one\n// and more.\nvar x = 1\n\n// DEVIATIONS in general aren't marks.\n"
+	if err := os.WriteFile(filepath.Join(root, "a.go"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, err := deviations(root)
+	if want := "- `a.go`: one and more.\n"; err != nil || got != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }
 

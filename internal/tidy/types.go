@@ -23,8 +23,8 @@ type typed struct {
 	info *types.Info
 }
 
-// goList runs the go command for the platform that ships, so that results are the same on every machine.
-func goList(root string, args ...string) (string, error) {
+// GoList runs the go command for the platform that ships, so that results are the same on every machine.
+func GoList(root string, args ...string) (string, error) {
 	cmd := exec.Command("go", append([]string{"list", "-tags", "godbus_no_tcp"}, args...)...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
@@ -49,7 +49,7 @@ func (t *Tree) Check() (*Types, error) {
 		}
 		return nil, errors.New("tidy: no compiled form of " + path)
 	}
-	names, err := goList(t.Root, "-f", "{{$d := .ImportPath}}{{range .GoFiles}}{{$d}}/{{.}}\n{{end}}", "./pkg/...", "./cmd/...")
+	names, err := GoList(t.Root, "-f", "{{$d := .ImportPath}}{{range .GoFiles}}{{$d}}/{{.}}\n{{end}}", "./pkg/...", "./cmd/...")
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (t *Tree) Check() (*Types, error) {
 
 // exports maps import paths to files with the compiled form.
 func (t *Tree) exports() (map[string]string, error) {
-	text, err := goList(t.Root, "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}", "./pkg/...", "./cmd/...")
+	text, err := GoList(t.Root, "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}", "./pkg/...", "./cmd/...")
 	if err != nil {
 		return nil, err
 	}
