@@ -162,8 +162,10 @@ func (h *host) StartLimitOK() bool {
 	s := h.u.st()
 	h.e.markUnit(h.u)
 	if s.StartLimit.ok(h.e.now.Monotonic, c.StartLimitIntervalUSec, c.StartLimitBurst) || h.e.opt.SimulateFault == "start-limit" {
+		s.LimitHit = false
 		return true
 	}
+	s.LimitHit = true
 	h.Log(levelError, "unit-start-limit-hit", "Start request repeated too quickly.")
 	h.e.act(h.u, c.StartLimitAction, "unit "+h.u.Name()+" failed, start limit hit", -1, c.RebootArgument)
 	return false

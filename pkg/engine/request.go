@@ -252,8 +252,8 @@ func (e *Engine) onResetFailed(v machine.ResetFailed) {
 		if u.machine != nil {
 			e.with(u).ResetFailed(&host{e: e, u: u})
 		}
-		if u.state != nil && u.state.StartLimit != (rate{}) {
-			u.state.StartLimit = rate{}
+		if u.state != nil && (u.state.StartLimit != (rate{}) || u.state.LimitHit) {
+			u.state.StartLimit, u.state.LimitHit = rate{}, false
 			e.markUnit(u)
 		}
 		e.queueCollect(u)

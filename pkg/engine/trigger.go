@@ -44,6 +44,7 @@ func (h *host) Peer(name string) machine.Peer {
 
 func peerOf(u *Unit) machine.Peer {
 	p := machine.Peer{Name: u.Name(), Loaded: u.cfg.LoadState == unit.StateLoaded, Active: u.ActiveState(), Sub: u.SubState(), Result: u.Result()}
+	p.LimitHit = u.get().LimitHit
 	if u.job != nil {
 		p.Job = u.job.Type
 	}

@@ -53,6 +53,7 @@ type state struct {
 	Asserts       []int8           `json:"asserts,omitempty"`
 	Invocation    string           `json:"invocation,omitempty"`
 	StartLimit    rate             `json:"start_limit,omitzero"`
+	LimitHit      bool             `json:"limit_hit,omitempty"` // the last start was refused by StartLimitBurst=
 	AutoLimit     rate             `json:"auto_limit,omitzero"`
 	Clients       []string         `json:"clients,omitempty"` // sorted; a client may stand more than once
 	Monitor       string           `json:"monitor,omitempty"` // the unit whose OnFailure= or OnSuccess= started this one last

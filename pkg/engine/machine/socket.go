@@ -110,6 +110,8 @@ type Peer struct {
 	Result  string
 	Job     job.Type // of the installed job, "" if there is none
 	Problem string   // why it is not loaded
+	// LimitHit: its last start was refused because of StartLimitBurst=.
+	LimitHit bool
 }
 
 // Waking reports whether the unit is up, on its way there, or has a job that will start it.

@@ -16,15 +16,15 @@ import (
 // world is a fake host and a fake shell around one scope.
 type world struct {
 	machine.Triggering // not called here
-	t         *testing.T
-	m         *Machine
-	cfg       *unit.Unit
-	now       uint64
-	token     machine.Token
-	questions []machine.Effect
-	alive     int
-	attach    string // answer to AttachPIDs
-	out       []string
+	t                  *testing.T
+	m                  *Machine
+	cfg                *unit.Unit
+	now                uint64
+	token              machine.Token
+	questions          []machine.Effect
+	alive              int
+	attach             string // answer to AttachPIDs
+	out                []string
 }
 
 func newWorld(t *testing.T, set func(s *unit.Scope, k *unit.Kill)) *world {

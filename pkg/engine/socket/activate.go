@@ -173,7 +173,7 @@ func (m *Machine) TriggerChanged(h machine.Host, name, _ string, now machine.Act
 	}
 	p := h.Peer(name)
 	switch {
-	case p.Result == ResultStartLimit && p.Active == machine.Failed:
+	case p.LimitHit && p.Active.IsInactiveOrFailed():
 		// Starting it again and again would only spin.
 		m.enterStopPre(h, ResultServiceStartLimit)
 	case p.Job != "":

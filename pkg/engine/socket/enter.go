@@ -59,7 +59,7 @@ func (m *Machine) enterStartPost(h machine.Host) {
 // v255: socket_enter_listening
 func (m *Machine) enterListening(h machine.Host) {
 	s := h.Unit().GetSocket()
-	m.s.DeferUntil = 0
+	m.s.DeferUntil, m.s.Paused = 0, nil
 	if !s.Accept && s.FlushPending {
 		h.Emit(machine.FlushSockets{Unit: h.Unit().Name, Ports: m.all()})
 	}

@@ -19,12 +19,13 @@ func New() *Machine { return &Machine{s: State{Sub: Dead}} }
 
 // The interfaces a socket offers.
 var (
-	_ machine.Machine   = (*Machine)(nil)
-	_ machine.Triggerer = (*Machine)(nil)
-	_ machine.Listener  = (*Machine)(nil)
-	_ machine.Cleaner   = (*Machine)(nil)
-	_ machine.Releaser  = (*Machine)(nil)
-	_ machine.Deferrer  = (*Machine)(nil)
+	_ machine.Machine      = (*Machine)(nil)
+	_ machine.Triggerer    = (*Machine)(nil)
+	_ machine.Listener     = (*Machine)(nil)
+	_ machine.Cleaner      = (*Machine)(nil)
+	_ machine.Releaser     = (*Machine)(nil)
+	_ machine.Deferrer     = (*Machine)(nil)
+	_ machine.Reconfigured = (*Machine)(nil)
 )
 
 // Descriptor describes the unit type.
@@ -36,8 +37,6 @@ func Descriptor() machine.Descriptor {
 		CanFail:      true,
 		CanStart:     true,
 		CanStop:      true,
-		Starting:     "Starting %s...",
-		Stopping:     "Closing %s...",
 		Finished: map[job.Type]map[job.Result]string{
 			job.Start: {job.Done: "Listening on %s.", job.Failed: "Failed to listen on %s."},
 			job.Stop:  {job.Done: "Closed %s.", job.Failed: "Failed stopping %s."},
@@ -233,6 +232,33 @@ func (m *Machine) happened(h machine.Host, ev machine.Event) {
 			st.Handoff = e.Handoff
 			m.s.History.Set(m.s.ControlPhase, m.s.ControlIndex, st)
 		}
+	}
+}
+
+// ConfigChanged closes the listeners that a new configuration does not have any more, and puts the others into its order. What it has in
+// addition is opened by the next start. v255: socket_deserialize_item
+func (m *Machine) ConfigChanged(h machine.Host) {
+	have := map[unit.Listen][]machine.Port{}
+	for _, p := range m.s.Ports {
+		l := unit.Listen{Kind: p.Kind, Address: p.Address}
+		have[l] = append(have[l], p)
+	}
+	var kept, gone []machine.Port
+	for _, l := range h.Unit().GetSocket().Listen {
+		if list := have[l]; len(list) > 0 {
+			kept = append(kept, list[0])
+			have[l] = list[1:]
+		}
+	}
+	for _, p := range m.s.Ports {
+		if l := (unit.Listen{Kind: p.Kind, Address: p.Address}); len(have[l]) > 0 {
+			gone = append(gone, have[l][0])
+			have[l] = have[l][1:]
+		}
+	}
+	m.s.Ports = kept
+	if len(gone) > 0 {
+		h.Emit(machine.CloseSockets{Unit: h.Unit().Name, Ports: gone})
 	}
 }
 
