@@ -59,7 +59,7 @@ func (m *Manager) unitChanged(e machine.UnitChanged) {
 		return
 	}
 	switch e.Unit {
-	case "dbus.service", "dbus-broker.service", "dbus.socket":
+	case "dbus.service", "dbus-broker.service":
 		m.bus.connectBroker()
 	case "systemd-journald.service", "systemd-journald.socket":
 		m.journalUp()

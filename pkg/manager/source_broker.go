@@ -58,12 +58,12 @@ func (b *busSource) connectBroker() {
 
 // begin asks for what the manager needs: its name, the signals about names that units watch.
 func (br *broker) begin() {
+	// Calls that waited for the name come before the answer to RequestName.
+	br.m.bus.api.Connected(br.client)
 	br.call("RequestName", func(_ *bus.Message, err error) {
 		if err != nil {
 			br.m.log.warning("", "org.freedesktop.systemd1 cannot be taken on the bus: %v", err)
-			return
 		}
-		br.m.bus.api.Connected(br.client)
 	}, "org.freedesktop.systemd1", uint32(4))
 	br.match("type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus/Local'")
 	for name := range br.m.bus.names {
