@@ -19,8 +19,8 @@ type journalState struct {
 	invocation string
 }
 
-// releaseRuntime gives back what a stopped unit held: runtime directories, private /tmp, credentials, IPC objects, the dynamic user. The
-// executor does it, so that no file system holds up the loop.
+// releaseRuntime gives back what a stopped unit held: runtime directories, private /tmp, credentials, IPC objects, the dynamic user. What
+// could hold up the loop is the executor's.
 func (m *Manager) releaseRuntime(e machine.ReleaseRuntime) {
 	u := m.eng.Config(e.Unit)
 	if u == nil || u.Exec == nil {
@@ -29,7 +29,10 @@ func (m *Manager) releaseRuntime(e machine.ReleaseRuntime) {
 	s := &m.spawner
 	ctx := s.cleanupContext()
 	ctx.InvocationID = rawID(m.eng.InvocationID(e.Unit))
-	s.cleanUp(execplan.Cleanup(u, ctx, e.Restarting))
+	p := execplan.Cleanup(u, ctx, e.Restarting)
+	if p != nil && spawn.CleanNow(p.Cleanup) {
+		s.cleanUp(p)
+	}
 }
 
 func (s *spawner) cleanupContext() execplan.Context {

@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -105,5 +106,56 @@ func TestRemoveTree(t *testing.T) {
 	}
 	if _, err := os.Stat(dir + "/run/a"); err == nil {
 		t.Error("the directory is still there")
+	}
+}
+
+// TestCleanNow: small things on a tmpfs go at once, the rest is left to the
+// executor.
+func TestCleanNow(t *testing.T) {
+	dir, err := os.MkdirTemp("/dev/shm", "muster-test-") // a tmpfs
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	for _, path := range []string{"small/deep", "big"} {
+		if err := os.MkdirAll(filepath.Join(dir, path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 400 {
+		if err := os.WriteFile(filepath.Join(dir, "big", strconv.Itoa(i)), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("small", filepath.Join(dir, "alias")); err != nil {
+		t.Fatal(err)
+	}
+	disk := t.TempDir()
+	c := &plan.Cleanup{Directories: []plan.CleanupDirectory{
+		{Prefix: dir, Path: "small", Symlinks: []string{"alias", "absent/too"}}, {Prefix: dir, Path: "absent"}, {Prefix: dir, Path: "big"}, {Prefix: disk, Path: "x", Private: true},
+	}}
+	if !spawn.CleanNow(c) {
+		t.Error("nothing is left for the executor")
+	}
+	if len(c.Directories) != 2 || c.Directories[0].Path != "big" || c.Directories[1].Path != "x" {
+		t.Errorf("left: %+v", c.Directories)
+	}
+	for _, path := range []string{"small", "alias"} {
+		if _, err := os.Lstat(filepath.Join(dir, path)); err == nil {
+			t.Errorf("%s is still there", path)
+		}
+	}
+	// What is mounted inside is left alone and not touched.
+	if err := os.MkdirAll(dir+"/mounted/fs", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	hang := dir + "/mounted/fs"
+	if err := unix.Mount("muster-test", hang, "tmpfs", 0, "size=4k"); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(hang, unix.MNT_DETACH)
+	c = &plan.Cleanup{Directories: []plan.CleanupDirectory{{Prefix: dir, Path: "mounted"}}}
+	if !spawn.CleanNow(c) {
+		t.Error("a mount was removed")
 	}
 }

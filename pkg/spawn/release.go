@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/execplan/plan"
 )
 
 const credentialsRoot = "/run/credentials"
@@ -49,49 +51,125 @@ func cutLast(path string) (dir, name string, ok bool) {
 }
 
 // RemoveTree removes path, relative to prefix, and all that is in it, e.g. a
-// RuntimeDirectory= after the unit ended. Links are removed, never followed,
-// and other file systems mounted within are left alone. That nothing is there
-// is no error. Not for the manager's loop.
+// StateDirectory= that is cleaned. Links are removed, never followed, and other
+// file systems mounted within are left alone. That nothing is there is no
+// error. Not for the manager's loop.
 func RemoveTree(prefix, path string) error {
-	dir, err := unix.Open(prefix, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err == unix.ENOENT {
-		return nil
+	r := remover{budget: -1}
+	return r.tree(prefix, path)
+}
+
+// quickEntries bounds what one cleanup removes on the manager's loop.
+const quickEntries = 256
+
+// CleanNow does the part of a cleanup that cannot hold up the loop, and takes
+// it out of c: runtime directories on the manager's own tmpfs as far as they
+// are small, and the credentials mount. It says whether the executor has
+// anything left to do. So a stopped unit's runtime directory is gone before
+// anybody hears that the unit has stopped.
+func CleanNow(c *plan.Cleanup) (left bool) {
+	r := remover{budget: quickEntries}
+	kept := c.Directories[:0:0]
+	for _, d := range c.Directories {
+		if d.Private || !onTmpfs(d.Prefix) || r.directory(d) != nil {
+			kept = append(kept, d)
+		}
 	}
+	c.Directories = kept
+	if parent, name, ok := cutLast(c.Credentials); ok && parent == credentialsRoot && RemoveCredentials(name) == nil {
+		c.Credentials = ""
+	}
+	return len(c.Directories)+len(c.TmpDirs) > 0 || c.Credentials != "" || c.DynamicUser != "" || c.RemoveIPC || c.Dead != nil
+}
+
+func onTmpfs(path string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(path, &st) == nil && st.Type == unix.TMPFS_MAGIC
+}
+
+// remover removes trees. Each entry costs one of budget, if that isn't
+// negative.
+type remover struct{ budget int }
+
+func (r *remover) directory(d plan.CleanupDirectory) error {
+	for _, link := range d.Symlinks {
+		if err := r.link(d.Prefix, link); err != nil {
+			return err
+		}
+	}
+	return r.tree(d.Prefix, d.Path)
+}
+
+// link removes a symbolic link, and nothing else.
+func (r *remover) link(prefix, path string) error {
+	dir, name, err := openBelow(prefix, path)
 	if err != nil {
-		return fmt.Errorf("%s: %w", prefix, err)
-	}
-	rest := path
-	for {
-		first, more, found := strings.Cut(rest, "/")
-		if first == "" || first == "." || first == ".." {
-			unix.Close(dir)
-			return fmt.Errorf("%s/%s: %w", prefix, path, unix.EINVAL)
-		}
-		if !found {
-			break
-		}
-		next, err := unix.Openat(dir, first, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		unix.Close(dir)
-		if err == unix.ENOENT {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("%s/%s: %w", prefix, path, err)
-		}
-		dir, rest = next, more
+		return ignoreMissing(err)
 	}
 	defer unix.Close(dir)
 	var st unix.Stat_t
-	if err := unix.Fstat(dir, &st); err != nil {
-		return fmt.Errorf("%s: %w", prefix, err)
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return ignoreMissing(err)
 	}
-	if err := removeAt(dir, rest, st.Dev, 0); err != nil {
+	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return nil
+	}
+	return ignoreMissing(unix.Unlinkat(dir, name, 0))
+}
+
+func (r *remover) tree(prefix, path string) error {
+	dir, name, err := openBelow(prefix, path)
+	if err == nil {
+		err = r.at(dir, name, 0)
+		unix.Close(dir)
+	}
+	if err = ignoreMissing(err); err != nil {
 		return fmt.Errorf("%s/%s: %w", prefix, path, err)
 	}
 	return nil
 }
 
-func removeAt(dir int, name string, dev uint64, depth int) error {
+func ignoreMissing(err error) error {
+	if err == unix.ENOENT {
+		return nil
+	}
+	return err
+}
+
+// openBelow opens the directory that path's last component is in, with no
+// link and no other file system on the way.
+func openBelow(prefix, path string) (dir int, name string, err error) {
+	for part := range strings.SplitSeq(path, "/") {
+		if part == "" || part == "." || part == ".." {
+			return -1, "", unix.EINVAL
+		}
+	}
+	if dir, err = unix.Open(prefix, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return -1, "", err
+	}
+	i := strings.LastIndexByte(path, '/')
+	if i < 0 {
+		return dir, path, nil
+	}
+	below, err := openInside(dir, path[:i])
+	unix.Close(dir)
+	return below, path[i+1:], err
+}
+
+// openInside opens a directory without leaving the file system of dir: what
+// is mounted there is not even touched.
+func openInside(dir int, path string) (int, error) {
+	return unix.Openat2(dir, path, &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_BENEATH,
+	})
+}
+
+func (r *remover) at(dir int, name string, depth int) error {
+	if r.budget == 0 {
+		return unix.E2BIG
+	}
+	r.budget--
 	err := unix.Unlinkat(dir, name, 0)
 	if err == nil || err == unix.ENOENT {
 		return nil
@@ -102,19 +180,12 @@ func removeAt(dir int, name string, dev uint64, depth int) error {
 	if depth > maxDepth {
 		return unix.ELOOP
 	}
-	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := openInside(dir, name)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
-	if st.Dev != dev {
-		return unix.EXDEV
-	}
-	var names []string
+	var errs []error
 	buf := make([]byte, 8192)
 	for {
 		n, err := unix.ReadDirent(fd, buf)
@@ -124,11 +195,15 @@ func removeAt(dir int, name string, dev uint64, depth int) error {
 		if n == 0 {
 			break
 		}
-		_, _, names = unix.ParseDirent(buf[:n], -1, names)
-	}
-	var errs []error
-	for _, child := range names {
-		errs = append(errs, removeAt(fd, child, dev, depth+1))
+		_, _, names := unix.ParseDirent(buf[:n], -1, nil)
+		for _, child := range names {
+			if err := r.at(fd, child, depth+1); err != nil {
+				errs = append(errs, err)
+			}
+		}
+		if r.budget == 0 {
+			return unix.E2BIG
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
