@@ -68,7 +68,7 @@ func (s *Server) Announce(effect machine.Effect) {
 // anybody reports whether any client gets signals.
 func (s *Server) anybody() bool {
 	for c := range s.clients {
-		if c.Private || c.subscribed {
+		if c.Private || c.subscribed || c.stake {
 			return true
 		}
 	}
@@ -78,12 +78,18 @@ func (s *Server) anybody() bool {
 // broadcast encodes a signal once and queues it for everybody who listens. Private peers get everything without asking, as with systemd, where
 // systemctl waits for JobRemoved there.
 func (s *Server) broadcast(path bus.ObjectPath, iface, member, sig string, fill func(e *bus.Encoder)) {
+	s.broadcastTo(false, path, iface, member, sig, fill)
+}
+
+// broadcastTo also sends to the message bus when nobody there has subscribed but wanted says that somebody there has a stake in just this: a
+// reference to the unit, or the job that ended.
+func (s *Server) broadcastTo(wanted bool, path bus.ObjectPath, iface, member, sig string, fill func(e *bus.Encoder)) {
 	msg := bus.NewSignal(path, iface, member)
 	s.signal.Reset()
 	fill(&s.signal)
 	msg.SetBody(sig, &s.signal)
 	for c := range s.clients {
-		if c.Private && c.Conn.Ready() || c.subscribed {
+		if c.Private && c.Conn.Ready() || c.subscribed || wanted && !c.Private {
 			_, _ = c.Conn.Queue(msg)
 			msg.Serial = 0
 			s.b.Touched(c)
@@ -103,7 +109,7 @@ func (s *Server) emitJob(member string, id job.ID, name string, result job.Resul
 	if result != "" {
 		sig = "uoss"
 	}
-	s.broadcast(root, ifaceManager, member, sig, func(e *bus.Encoder) {
+	s.broadcastTo(s.watchers[id] != nil, root, ifaceManager, member, sig, func(e *bus.Encoder) {
 		e.Uint32(id)
 		e.ObjectPath(bus.JobPath(id))
 		e.String(name)
@@ -205,7 +211,8 @@ func (s *Server) propertiesChanged(path bus.ObjectPath, i *iface, obj *object) {
 	if len(i.emitting) == 0 && len(i.invalidating) == 0 {
 		return
 	}
-	s.broadcast(path, ifaceProps, "PropertiesChanged", "sa{sv}as", func(e *bus.Encoder) {
+	wanted := obj.unit != nil && len(obj.unit.Clients()) > 0
+	s.broadcastTo(wanted, path, ifaceProps, "PropertiesChanged", "sa{sv}as", func(e *bus.Encoder) {
 		e.String(i.name)
 		mark := e.BeginArray('{')
 		for _, p := range i.emitting {

@@ -13,6 +13,7 @@ type Client struct {
 	Private bool
 
 	subscribed bool
+	stake      bool // somebody behind the message bus has asked for a job or holds a reference
 }
 
 // caller is who sent a call, for references and causes.

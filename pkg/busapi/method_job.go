@@ -103,7 +103,16 @@ func (k *call) replyJob(r machine.SendReply) {
 		k.ok()
 		return
 	}
+	k.watch(r.Jobs[0])
 	k.reply("o", func(e *bus.Encoder) { e.ObjectPath(bus.JobPath(r.Jobs[0])) })
+}
+
+// watch makes sure that the client hears of the end of a job it asked for, subscribed or not.
+func (k *call) watch(id job.ID) {
+	if !k.c.Private {
+		k.c.stake = true
+		k.s.watchers[id] = k.c
+	}
 }
 
 // engineError gives a refusal of the engine its D-Bus name.
