@@ -147,6 +147,7 @@ func (e *Engine) onFrozen(v machine.CgroupFrozen) {
 		e.setFreezer(u, state)
 	}
 	e.answerFreeze(u, nil)
+	e.queueDependents(u) // a frozen unit is left alone
 	if u.job != nil {
 		e.queueJob(u.job)
 	}

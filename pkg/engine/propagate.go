@@ -356,7 +356,7 @@ func (e *Engine) startUpheld(u *Unit) {
 
 // stopBound stops a unit whose BindsTo= is down.
 func (e *Engine) stopBound(u *Unit) {
-	if u.job != nil || !u.ActiveState().IsActiveOrActivating() || u.flags&removed != 0 {
+	if u.job != nil || !u.ActiveState().IsActiveOrActivating() || u.flags&removed != 0 || u.get().Freezer != "" {
 		return
 	}
 	var lost *Unit
@@ -374,7 +374,8 @@ func (e *Engine) stopBound(u *Unit) {
 
 // stopUnneeded stops a unit with StopWhenUnneeded= that nothing which is up or on its way there needs.
 func (e *Engine) stopUnneeded(u *Unit) {
-	if !u.cfg.Unit.StopWhenUnneeded || u.job != nil || !u.ActiveState().IsActiveOrReloading() || u.flags&removed != 0 {
+	if !u.cfg.Unit.StopWhenUnneeded || u.job != nil || !u.ActiveState().IsActiveOrReloading() || u.flags&removed != 0 ||
+		u.get().Freezer != "" {
 		return
 	}
 	needed := e.anyPeer(u, depend.NeededBy, func(p *Unit) bool {

@@ -35,13 +35,12 @@ func Graph(r *Random, n int) Source {
 	return src
 }
 
-// depTypes are the types that random units use, the common ones more often. Upholds= is left out here: two units that uphold
-// others which conflict never come to rest, and that is what was asked for.
+// depTypes are the types that random units use, the common ones more often.
 var depTypes = []unit.DepType{
 	unit.DepRequires, unit.DepRequires, unit.DepWants, unit.DepWants, unit.DepWants, unit.DepRequisite, unit.DepBindsTo, unit.DepPartOf,
 	unit.DepConflicts, unit.DepAfter, unit.DepAfter, unit.DepAfter, unit.DepBefore, unit.DepBefore, unit.DepOnFailure, unit.DepOnSuccess,
 	unit.DepPropagatesReloadTo, unit.DepReloadPropagatedFrom, unit.DepPropagatesStopTo, unit.DepStopPropagatedFrom, unit.DepReferences,
-	unit.DepJoinsNamespaceOf,
+	unit.DepJoinsNamespaceOf, unit.DepUpholds,
 }
 
 // RandomUnit makes the configuration of one unit.

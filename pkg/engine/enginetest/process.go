@@ -40,6 +40,10 @@ func (w *World) perform(f machine.Effect) error {
 			return fmt.Errorf("handle %d is closed but not open", q.Handle)
 		}
 		delete(w.handles, q.Handle)
+	case machine.UnitRemoved:
+		if u := w.src[q.Unit]; u != nil && u.Transient {
+			delete(w.src, q.Unit)
+		}
 	case machine.SendReply:
 		if _, ok := w.replies[q.Reply]; !ok {
 			return fmt.Errorf("reply %d is answered twice or was never asked for", q.Reply)
@@ -303,7 +307,7 @@ func (w *World) answerSlow() error {
 	case machine.RemoveDirectories:
 		return w.deliver(machine.DirectoriesRemoved{Token: q.Token})
 	case machine.AttachPIDs:
-		return w.deliver(machine.ProcessesAttached{Token: q.Token})
+		return w.attach(q)
 	}
 	return fmt.Errorf("unknown query %T", f)
 }

@@ -166,8 +166,10 @@ func (w *World) act() error {
 		return w.deliver(machine.ClientGone{Client: w.client()})
 	case k < 95:
 		return w.deliver(machine.ClockChanged{})
-	case k < 97:
+	case k < 96:
 		return w.notifyLie()
+	case k < 98:
+		return w.deliver(w.transient())
 	}
 	if w.opt.RestoreEvery > 0 && w.rnd.N(w.opt.RestoreEvery) == 0 {
 		return w.restore()
@@ -226,6 +228,8 @@ func (w *World) request() machine.Event {
 		return machine.Unref{Unit: name, Client: w.client(), Reply: r}
 	case k < 96:
 		return machine.KillUnit{Unit: name, Whom: pick(w.rnd, "all", "main", "control", "cgroup", "main-fail"), Signal: pick(w.rnd, int32(15), 9, 1), Reply: r}
+	case k < 97:
+		return w.setConfig(name, r)
 	case k < 98:
 		return machine.Freeze{Unit: name, Thaw: w.rnd.P(50), Reply: r}
 	}
@@ -389,17 +393,20 @@ func (w *World) settle() error {
 	return nil
 }
 
-// sober takes out what may lead from the end of a service to its start: Restart=, OnFailure=, OnSuccess=.
+// sober takes out what may lead from the end of a service to its start: Restart=, OnFailure=, OnSuccess=, Upholds=.
 func (w *World) sober() error {
-	for _, name := range w.names {
-		c := *w.src[name]
+	for name, u := range w.src {
+		if name != u.Name {
+			continue
+		}
+		c := *u
 		if c.Service != nil {
 			sv := *c.Service
 			sv.Restart = "no"
 			c.Service = &sv
 		}
 		c.Deps = slices.DeleteFunc(slices.Clone(c.Deps), func(d unit.Dep) bool {
-			return d.Type == unit.DepOnFailure || d.Type == unit.DepOnSuccess
+			return d.Type == unit.DepOnFailure || d.Type == unit.DepOnSuccess || d.Type == unit.DepUpholds
 		})
 		w.src[name] = &c
 	}
