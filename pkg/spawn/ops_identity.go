@@ -55,7 +55,9 @@ func (o *Ops) Groups() {
 	if !p.ChangeUser || p.Identity == nil {
 		return
 	}
-	if o.host.UID == 0 || len(p.Identity.Groups) > 0 {
+	// An unprivileged manager is of the one user it can start services as, and
+	// in that user's groups already.
+	if o.host.UID == 0 || !(p.Identity.HasUID && p.Identity.UID == o.host.UID) {
 		l.Setgroups(plan.ExitGroup, p.Identity.Groups)
 		o.mark("SupplementaryGroups", "")
 	}
