@@ -93,6 +93,8 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Also after an interrupt: what was measured is shown.
+	defer b.results.print(os.Stdout)
 	for _, text := range strings.Fields(*sizes) {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
@@ -102,7 +104,6 @@ func run(ctx context.Context) error {
 			return err
 		}
 	}
-	b.results.print(os.Stdout)
 	return nil
 }
 

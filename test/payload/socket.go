@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -43,6 +44,9 @@ func client(argument string) error {
 		return err
 	}
 	_, err = io.Copy(os.Stdout, conn)
+	if errors.Is(err, unix.ECONNRESET) {
+		return nil // closed with what we said unread
+	}
 	return err
 }
 
