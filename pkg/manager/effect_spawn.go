@@ -35,6 +35,7 @@ type child struct {
 	unit   string
 	phase  machine.Phase
 	notice bool
+	done   func(message string) // of a helper: called when it has ended, with what went wrong or ""
 }
 
 // prepareSpawning puts the executor's image into memory, so that later starts depend on no file system.
@@ -166,6 +167,14 @@ func (s *spawner) ended(pid int32) *plan.Failure {
 		s.m.log.notice(c.unit, "%s", n.Error())
 	}
 	f := c.Failure()
+	if c.done != nil {
+		message := ""
+		if f != nil {
+			message = f.Error()
+		}
+		c.done(message)
+		return f
+	}
 	if f != nil {
 		s.m.log.err(c.unit, "%s", f.Error())
 	}

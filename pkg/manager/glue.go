@@ -17,10 +17,12 @@ import (
 	"github.com/muster-init/muster/pkg/engine/service"
 	"github.com/muster-init/muster/pkg/engine/socket"
 	"github.com/muster-init/muster/pkg/engine/timer"
+	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/job"
 	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/loader"
 	"github.com/muster-init/muster/pkg/notify"
+	"github.com/muster-init/muster/pkg/spawn"
 	"github.com/muster-init/muster/pkg/unit"
 	"github.com/muster-init/muster/pkg/unit/value"
 )
@@ -138,66 +140,35 @@ func (m *Manager) checkPID(e machine.CheckPID) {
 	})
 }
 
-// removeDirectories removes exec directories on a worker.
+// removeDirectories lets the executor remove exec directories of an inactive unit: it follows no links, and what hangs holds up only itself.
 func (m *Manager) removeDirectories(e machine.RemoveDirectories) {
-	u := m.eng.Config(e.Unit)
-	if u == nil {
-		return
+	answer := func(message string) {
+		if message != "" {
+			m.log.warning(e.Unit, "%s", message)
+		}
+		if e.Token != 0 {
+			m.answer(e.Token, machine.DirectoriesRemoved{Token: e.Token, Message: message})
+		}
 	}
-	paths := execDirectories(u, e.Kinds, m.prefixes())
 	if e.Token != 0 {
 		m.open(e.Token, nil)
 	}
-	m.work.add(func() func() {
-		var errs []error
-		for _, p := range paths {
-			errs = append(errs, os.RemoveAll(p))
-		}
-		err := errors.Join(errs...)
-		return func() {
-			ev := machine.DirectoriesRemoved{Token: e.Token}
-			if err != nil {
-				ev.Message = err.Error()
-				m.log.warning(e.Unit, "%v", err)
-			}
-			if e.Token != 0 {
-				m.answer(e.Token, ev)
-			}
-		}
-	})
-}
-
-// execDirectories lists the directories of some kinds, as a unit's settings name them.
-func execDirectories(u *unit.Unit, kinds []string, prefixes [5]string) (paths []string) {
-	x := u.GetExec()
-	for _, kind := range kinds {
-		var list unit.Directory
-		prefix := ""
-		switch kind {
-		case "runtime":
-			list, prefix = x.RuntimeDirectory, prefixes[0]
-		case "state":
-			list, prefix = x.StateDirectory, prefixes[1]
-		case "cache":
-			list, prefix = x.CacheDirectory, prefixes[2]
-		case "logs":
-			list, prefix = x.LogsDirectory, prefixes[3]
-		case "configuration":
-			list, prefix = x.ConfigurationDirectory, prefixes[4]
-		default:
-			continue
-		}
-		for _, d := range list.Items {
-			paths = append(paths, prefix+"/"+d.Path)
-			if kind != "runtime" && kind != "configuration" {
-				paths = append(paths, prefix+"/private/"+d.Path)
-			}
-			for _, l := range d.Symlinks {
-				paths = append(paths, prefix+"/"+l)
-			}
-		}
+	u := m.eng.Config(e.Unit)
+	if u == nil {
+		answer("")
+		return
 	}
-	return paths
+	p := execplan.Clean(u, m.spawner.cleanupContext(), e.Kinds)
+	if p == nil {
+		answer("")
+		return
+	}
+	c, err := m.spawner.start.Start(p, spawn.Options{})
+	if err != nil {
+		answer(fmt.Sprintf("The directories can't be removed: %v", err))
+		return
+	}
+	m.spawner.keep(int32(c.Pid), &child{Child: c, unit: e.Unit, done: answer})
 }
 
 func (m *Manager) freezeCgroup(e machine.FreezeCgroup) {
