@@ -26,7 +26,7 @@ import (
 )
 
 var (
-	initNames = flag.String("init", "systemd", "inits to run on, comma separated: systemd, muster")
+	initNames = flag.String("init", "systemd,muster", "inits to run on, comma separated: systemd, muster")
 	rootName  = flag.String("root", "trixie", "prepared root to run in")
 )
 
