@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"errors"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -212,7 +213,10 @@ func errorText(err error) string {
 // errnoText is the text of the system error in err as the C library has it, or err's own.
 func errnoText(err error) string {
 	var no unix.Errno
-	if errors.As(err, &no) {
+	if errors.Is(err, exec.ErrNotFound) {
+		no = unix.ENOENT
+	}
+	if no != 0 || errors.As(err, &no) {
 		text := no.Error()
 		if text != "" {
 			return strings.ToUpper(text[:1]) + text[1:]

@@ -21,6 +21,7 @@ const (
 	colorMagenta      color = "\x1b[0;35m"
 	colorUnderline    color = "\x1b[4m"
 	colorGreyLine     color = "\x1b[4m\x1b[58:5:245m"
+	colorLine         color = "\x1b[0;4m"
 	colorBrightBlue   color = "\x1b[0;1;34m"
 	colorReset              = "\x1b[0m"
 )

@@ -19,6 +19,7 @@ type Env struct {
 	Out       io.Writer // data; see Flush
 	Err       io.Writer // talk
 	LookupEnv func(string) (string, bool)
+	Environ   func() []string
 	// Terminals: whether standard input, output and error are one.
 	InTerminal, OutTerminal, ErrTerminal bool
 	Columns, Lines                       int // of the terminal
@@ -26,6 +27,8 @@ type Env struct {
 	Location                             *time.Location
 	// Dial connects to the manager of the system, or with user to the caller's own.
 	Dial func(user bool) (*bus.Client, error)
+	// DialBus connects to the system bus; nil where there is none to use.
+	DialBus func() (*bus.Client, error)
 	// Root is the file system that is read for what the manager doesn't tell: /proc, /sys, unit files. "" is the running system.
 	Root string
 	// Chroot says that this is not the root that PID 1 runs in.
@@ -37,9 +40,9 @@ type Env struct {
 // NewEnv is the Env of this process.
 func NewEnv(argv0 string) *Env {
 	e := &Env{
-		Name: argv0, In: os.Stdin, Out: newFlusher(os.Stdout), Err: os.Stderr, LookupEnv: os.LookupEnv,
+		Name: argv0, In: os.Stdin, Out: newFlusher(os.Stdout), Err: os.Stderr, LookupEnv: os.LookupEnv, Environ: os.Environ,
 		InTerminal: isTerminal(0), OutTerminal: isTerminal(1), ErrTerminal: isTerminal(2),
-		Now: time.Now, Location: time.Local, Dial: dialManager,
+		Now: time.Now, Location: time.Local, Dial: dialManager, DialBus: bus.DialSystem,
 	}
 	e.Columns, e.Lines = terminalSize(1, os.Getenv)
 	e.Chroot = runningInChroot(os.Getenv)

@@ -375,7 +375,7 @@ func (s *systemctl) expandNames(args []string, suffix string) (names []string, g
 }
 
 // verbReadsOnly says that a pattern means every unit in memory.
-func (s *systemctl) verbReadsOnly() bool { return false }
+func (s *systemctl) verbReadsOnly() bool { return s.verb != nil && s.verb.name == "cat" }
 
 func (s *systemctl) shownPlain(u *unitInfo) bool {
 	return u.following == "" && (u.active != "inactive" || u.job != 0)

@@ -116,8 +116,11 @@ func (s *Env) optionError(err error) int {
 func (s *systemctl) checkOptions() int {
 	o := &s.o
 	switch {
-	case o.host != "" || o.machine != "":
-		s.errorf("Failed to connect to bus: other machines and hosts are not supported")
+	case o.machine != "":
+		s.errorf("Failed to connect to system scope bus via machine transport: Host is down")
+		return exitFailure
+	case o.host != "":
+		s.errorf("Failed to connect to bus: --host= is not supported, run musterctl there by ssh")
 		return exitFailure
 	case o.image != "":
 		s.errorf("--image= is not supported: mount the image and use --root=")
@@ -155,10 +158,10 @@ func (s *systemctl) dispatch(words []string) int {
 	}
 	if v.online && (s.Chroot || s.o.root != "") {
 		if s.o.root != "" {
-			s.notef("Running with --root=, ignoring command '%s'", name)
-		} else {
-			s.notef("Running in chroot, ignoring command '%s'", name)
+			s.errorf("Verb '%s' cannot be used with --root= or --image=.", name)
+			return exitFailure
 		}
+		s.notef("Running in chroot, ignoring command '%s'", name)
 		return 0
 	}
 	s.verb = v

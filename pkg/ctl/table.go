@@ -21,14 +21,16 @@ type cell struct {
 	json  any // what JSON has instead of the text; jsonNone leaves it out
 	both  color
 	right bool
+	gap   color  // of the space behind the cell
 	empty string // what the text form shows for an empty text
 }
 
 // table is rows under columns, shown as text or as JSON.
 type table struct {
-	columns []column
-	rows    [][]cell
-	lines   map[int]bool // rows with a line under them
+	columns   []column
+	rows      [][]cell
+	lines     map[int]bool // rows with a line under them
+	lineColor color
 }
 
 // tableStyle is how a table is printed.
@@ -47,7 +49,7 @@ type jsonAbsent struct{}
 type jsonNull struct{}
 
 func newTable(titles ...string) *table {
-	t := &table{lines: map[int]bool{}}
+	t := &table{lines: map[int]bool{}, lineColor: colorGreyLine}
 	for _, title := range titles {
 		t.columns = append(t.columns, column{title: title})
 	}
@@ -57,6 +59,9 @@ func newTable(titles ...string) *table {
 func textCell(s string) cell { return cell{text: s} }
 
 func colorCell(s string, c color) cell { return cell{text: s, both: c} }
+
+// gapCell has its colour also in the space behind it.
+func gapCell(s string, c color) cell { return cell{text: s, both: c, gap: c} }
 
 func (t *table) row(cells ...cell) { t.rows = append(t.rows, cells) }
 
@@ -84,7 +89,7 @@ func (t *table) print(e *Env, style tableStyle) {
 	for i, row := range t.rows {
 		line := colorNone
 		if t.lines[i] {
-			line = colorGreyLine
+			line = t.lineColor
 		}
 		t.printRow(e, style, widths, row, line)
 	}
@@ -196,16 +201,16 @@ func (t *table) printRow(e *Env, style tableStyle, widths []int, row []cell, lin
 	}
 	var b strings.Builder
 	b.WriteString(spaces(style.indent))
-	first := true
+	first, gap := true, colorNone
 	for i := range row {
 		col := t.columns[i]
 		if col.hidden {
 			continue
 		}
 		if !first {
-			b.WriteString(wrap(line, " "))
+			b.WriteString(wrap(joinColors(gap, line), " "))
 		}
-		first = false
+		first, gap = false, colorNone
 		c := row[i]
 		percent := 100
 		if col.percent != 0 {
@@ -218,15 +223,15 @@ func (t *table) printRow(e *Env, style tableStyle, widths []int, row []cell, lin
 		pad := spaces(widths[i] - textWidth(text))
 		attributes := line
 		if c.both != colorNone && colors {
-			attributes = e.palette(c.both)
-			if line != colorNone {
-				attributes += line
-			}
+			attributes = joinColors(e.palette(c.both), line)
+		}
+		if colors {
+			gap = e.palette(c.gap)
 		}
 		switch {
 		case c.right || col.right:
 			text = pad + text
-		case i != last || line != colorNone || attributes != colorNone && c.both != colorNone && i != last:
+		case i != last || attributes != colorNone:
 			text += pad
 		}
 		b.WriteString(wrap(attributes, text))
@@ -270,4 +275,17 @@ func (c *column) jsonName() string {
 		return c.json
 	}
 	return strings.ReplaceAll(strings.ToLower(c.title), " ", "_")
+}
+
+// joinColors gives a colour and an underline as one.
+func joinColors(c, line color) color {
+	switch {
+	case line == colorNone:
+		return c
+	case c == colorNone:
+		return line
+	case line == colorLine:
+		return color("\x1b[0;4;" + strings.TrimPrefix(string(c), "\x1b[0;"))
+	}
+	return c + line
 }

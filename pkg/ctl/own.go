@@ -1,0 +1,3 @@
+package ctl
+
+func ownVerbs() []verb { return nil }
