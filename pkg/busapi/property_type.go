@@ -22,6 +22,8 @@ func typeInterface(t unit.Type) *iface {
 			k.submit(func(r machine.Reply) machine.Event { return machine.Abandon{Unit: k.unit, Reply: r} })
 		}})
 		i.signals = append(i.signals, bus.Signal{Name: "RequestStop"})
+	case unit.TypeMount:
+		i.props = mountRuntime()
 	case unit.TypeTimer:
 		i.props = timerRuntime()
 	case unit.TypeSocket:

@@ -14,6 +14,8 @@ type Env struct {
 	Initrd bool
 	// Container is true in a container: swap units have no default dependencies there.
 	Container bool
+	// NoDevices is true where there are no device units (in a container, whose /sys is read-only): nothing may wait for one.
+	NoDevices bool
 	// Base directories of RuntimeDirectory= and its kin, without a trailing slash; "" are those of the system manager.
 	RuntimeDir, StateDir, CacheDir, LogsDir, ConfigDir string
 }
@@ -137,7 +139,7 @@ func (l *list) socket() {
 	if !s.Accept {
 		l.trigger("Service=", s.Service)
 	}
-	if s.BindToDevice != "" && s.BindToDevice != "lo" {
+	if s.BindToDevice != "" && s.BindToDevice != "lo" && !l.env.NoDevices {
 		if name, err := unit.NameFromPath("/sys/subsystem/net/devices/"+s.BindToDevice, ".device"); err == nil {
 			l.add("BindToDevice=", name, unit.DepBindsTo, unit.DepAfter)
 		}
@@ -249,7 +251,7 @@ func Slice(u *unit.Unit, env *Env) string {
 	if s := u.GetCgroup().Slice; s != "" {
 		return s
 	}
-	if u.Perpetual {
+	if u.Perpetual || u.Type == unit.TypeMount && isExtrinsicMount(u.GetMount().Where) {
 		return rootSlice
 	}
 	base := "app"

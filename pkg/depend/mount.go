@@ -160,7 +160,7 @@ func isExtrinsicMount(where string) bool {
 // mount adds the implicit edges of mount units (systemd.mount(5)).
 func (l *list) mount() {
 	m := l.u.GetMount()
-	if isDevice(m.What) && !isBind(m) {
+	if isDevice(m.What) && !isBind(m) && !l.env.NoDevices {
 		if dev, err := unit.NameFromPath(m.What, ".device"); err == nil {
 			kind := unit.DepRequires
 			if hasOption(m.Options, "x-systemd.device-bound") {
@@ -218,7 +218,7 @@ func (l *list) swap() {
 		l.add("What=", "systemd-remount-fs.service", unit.DepAfter)
 		return
 	}
-	if dev, err := unit.NameFromPath(what, ".device"); err == nil {
+	if dev, err := unit.NameFromPath(what, ".device"); err == nil && !l.env.NoDevices {
 		l.add("What=", dev, unit.DepRequires, unit.DepAfter)
 	}
 }

@@ -62,8 +62,9 @@ type Engine struct {
 	loading   []*Unit // loaded, edges not yet made
 	connected []*Unit // edges made, default order of targets not yet
 	draining  bool
-	noMount   map[string]bool  // mount units known not to exist
-	mountUser map[string][]uid // mount unit name → units that need the path
+	noMount   map[string]bool              // mount units known not to exist
+	mountUser map[string][]uid             // mount unit name → units that need the path
+	mounts    map[string]machine.MountInfo // mount unit name → what the kernel has there
 
 	notices   []notice
 	collect   []*Unit
@@ -125,6 +126,7 @@ func newEngine(src Source, opt Options) *Engine {
 		jobs:        map[job.ID]*Job{},
 		noMount:     map[string]bool{},
 		mountUser:   map[string][]uid{},
+		mounts:      map[string]machine.MountInfo{},
 		queries:     map[machine.Token]query{},
 		pids:        map[int32]*Unit{},
 		busNames:    map[string][]*Unit{},

@@ -115,6 +115,15 @@ func (e *Engine) complete(name string, cfg *unit.Unit) *unit.Unit {
 	}
 	always := slices.Contains(e.perpetualNames(), cfg.Name)
 	missing := cfg.LoadState == unit.StateNotFound
+	if missing {
+		if c, ok := e.kernelUnit(cfg.Name, cfg); ok {
+			c.LoadState, c.LoadError = unit.StateLoaded, nil
+			if !always {
+				return c
+			}
+			cfg = c
+		}
+	}
 	if !always && !(missing && cfg.Type == unit.TypeSlice) {
 		return cfg
 	}

@@ -93,6 +93,9 @@ func (t *MountTable) Read() ([]Mount, error) {
 	return ParseMountInfo(b)
 }
 
+// Raw returns the table as the kernel writes it; the bytes are valid until the next reading.
+func (t *MountTable) Raw() ([]byte, error) { return t.read() }
+
 // ParseMountInfo reads the format of mountinfo. Lines that are none are left
 // out and the first of them is the error; the rest is still returned.
 func ParseMountInfo(b []byte) ([]Mount, error) {

@@ -2,6 +2,7 @@ package loader
 
 import (
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -14,7 +15,7 @@ func (l *Loader) NeedReload(u *unit.Unit) bool {
 	if u.FragmentPath != "" && l.changed(u.Names, u.FragmentPath) {
 		return true
 	}
-	if u.SourcePath != "" && l.sources[u.SourcePath] != modified(u.SourcePath) {
+	if u.SourcePath != "" && !strings.HasPrefix(u.SourcePath, "/proc/") && l.sources[u.SourcePath] != modified(u.SourcePath) {
 		return true
 	}
 	for _, p := range u.DropInPaths {

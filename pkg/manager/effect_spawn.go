@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/engine/mount"
 	"github.com/muster-init/muster/pkg/engine/socket"
 	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/execplan/plan"
@@ -238,6 +239,9 @@ func needsNotifySocket(u *unit.Unit, control bool) bool {
 
 // commandsOf is the list that a phase names.
 func commandsOf(u *unit.Unit, phase machine.Phase) []value.Command {
+	if u.Type == unit.TypeMount {
+		return mount.Commands(u, phase)
+	}
 	if u.Type == unit.TypeSocket {
 		return socket.Commands(u.GetSocket(), phase)
 	}

@@ -61,7 +61,9 @@ func (q *stampQueue) run() func() {
 	}
 }
 
-func (m *Manager) stampPath(unit string) string { return filepath.Join(m.stampDirectory(), "stamp-"+unit) }
+func (m *Manager) stampPath(unit string) string {
+	return filepath.Join(m.stampDirectory(), "stamp-"+unit)
+}
 
 // readStamp answers machine.ReadStamp; a stamp that is not there is made, so that the next start of the machine finds when this timer began.
 func (m *Manager) readStamp(e machine.ReadStamp) {

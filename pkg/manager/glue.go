@@ -13,6 +13,7 @@ import (
 	"github.com/muster-init/muster/pkg/depend"
 	"github.com/muster-init/muster/pkg/engine"
 	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/engine/mount"
 	"github.com/muster-init/muster/pkg/engine/scope"
 	"github.com/muster-init/muster/pkg/engine/service"
 	"github.com/muster-init/muster/pkg/engine/socket"
@@ -62,7 +63,7 @@ func (m *Manager) openLoader() error {
 // unitTypes lists the unit types beside those that the engine has itself.
 func (m *Manager) unitTypes() []machine.Descriptor {
 	return []machine.Descriptor{
-		service.Descriptor(), scope.Descriptor(), socket.Descriptor(), timer.Descriptor(),
+		service.Descriptor(), scope.Descriptor(), socket.Descriptor(), timer.Descriptor(), mount.Descriptor(),
 	}
 }
 
@@ -86,7 +87,7 @@ func (m *Manager) unitMessage(msg unit.Message) {
 }
 
 func (m *Manager) dependEnv() *depend.Env {
-	return &depend.Env{System: m.system, Initrd: inInitrd(), Container: m.container}
+	return &depend.Env{System: m.system, Initrd: inInitrd(), Container: m.container, NoDevices: !devicesSupported()}
 }
 
 func (m *Manager) openBus() error {

@@ -64,6 +64,7 @@ func (m *Manager) turn() {
 			s.ready(r.Events)
 		}
 	}
+	m.mounts.resume()
 	if m.eng.Due(m.now()) {
 		m.submit(machine.Tick{})
 	}
@@ -135,7 +136,7 @@ func (m *Manager) timeoutUSec() int64 {
 	if m.eng.Runnable() || m.childrenEnded {
 		return 0
 	}
-	deadline := min(m.eng.Deadline(), m.trimDeadline())
+	deadline := min(m.eng.Deadline(), m.trimDeadline(), m.mounts.deadline())
 	if deadline == machine.Never {
 		return -1
 	}

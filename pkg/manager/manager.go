@@ -40,6 +40,7 @@ type Manager struct {
 	notifySocket *kernel.DatagramSocket
 	clocks       *clocks
 	stampFiles   *stampQueue
+	mounts       *mountSource
 	idlePipe     *idlePipe
 	spawner      spawner
 
@@ -59,12 +60,12 @@ type Manager struct {
 	watched       map[int32]int // pid → pidfd of processes that aren't our children
 	childrenEnded bool
 
-	environment         []string // the manager's environment block for services
-	clientEnvironment   []string // what clients have set on top of the configured one
-	memoryTotal         uint64 // bytes
-	pidsTotal           uint64
-	consoleTerm         string
-	serviceWatchdogs    bool
+	environment       []string // the manager's environment block for services
+	clientEnvironment []string // what clients have set on top of the configured one
+	memoryTotal       uint64   // bytes
+	pidsTotal         uint64
+	consoleTerm       string
+	serviceWatchdogs  bool
 
 	objective      objective
 	exitStatus     int
@@ -152,6 +153,8 @@ func (m *Manager) perform(effect machine.Effect) {
 		m.checkPID(e)
 	case machine.RemoveDirectories:
 		m.removeDirectories(e)
+	case machine.PrepareMount:
+		m.prepareMount(e)
 	case machine.ReadStamp:
 		m.readStamp(e)
 	case machine.WriteStamp:

@@ -249,7 +249,10 @@ func (m *Manager) restoreOrStart() error {
 		}
 		m.records = nil
 		m.adopt()
-		return nil
+		return m.openMounts()
+	}
+	if err := m.openMounts(); err != nil {
+		return err
 	}
 	m.startDefault()
 	return nil

@@ -56,6 +56,7 @@ func (m *Manager) reap() {
 		ended = append(ended, exit)
 	}
 	m.readNotify() // from those that ended between the two looks
+	m.mounts.beforeExits(ended)
 	m.cg.oomKills(ended)
 	for _, exit := range ended {
 		m.childEnded(exit)
@@ -65,7 +66,14 @@ func (m *Manager) reap() {
 	}
 }
 
+// childEnded delivers an exit, unless it has to wait for the mount table.
 func (m *Manager) childEnded(exit kernel.Exit) {
+	if !m.mounts.takes(exit) {
+		m.deliverExit(exit)
+	}
+}
+
+func (m *Manager) deliverExit(exit kernel.Exit) {
 	pid := int32(exit.Pid)
 	failure := m.spawner.ended(pid)
 	u := m.eng.UnitByPID(pid)

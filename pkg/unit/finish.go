@@ -155,11 +155,14 @@ func (c *Context) finishSlice() {
 
 // finishMount: Where= follows from the name of the unit.
 func (u *Unit) finishMount() {
-	if u.Mount == nil || u.Mount.Where != "" {
+	if u.Mount == nil {
 		return
 	}
-	if path, err := NameToPath(u.Name); err == nil {
+	if path, err := NameToPath(u.Name); err == nil && u.Mount.Where == "" {
 		u.Mount.Where = path
+	}
+	if u.Unit.Description == "" {
+		u.Unit.Description = u.Mount.Where
 	}
 }
 

@@ -30,7 +30,7 @@ func calendarNext(event string, afterUSec uint64) (uint64, bool) {
 // scriptEvents are the events that a script can send as JSON.
 var scriptEvents = []machine.Event{
 	machine.StampRead{}, machine.ProcessExited{}, machine.Spawned{}, machine.SpawnFailed{}, machine.Killed{}, machine.CgroupEmpty{},
-	machine.ClockChanged{}, machine.DirectoriesRemoved{}, machine.CgroupChecked{},
+	machine.ClockChanged{}, machine.DirectoriesRemoved{}, machine.MountTable{}, machine.MountPrepared{}, machine.SwapTable{}, machine.CgroupChecked{},
 }
 
 // event sends an event written as "event NAME JSON", or with "answer NAME JSON" one that answers the oldest open query.
@@ -82,7 +82,8 @@ func setRow(u *unit.Unit, key, value string) error {
 }
 
 // Put replaces the state of a unit's machine, for tests that begin in the middle. The unit is pinned by a client, so that it stays loaded.
-func (s *Script) Put(name string, data []byte) error {
+// Pids that are not 0 are processes of the unit.
+func (s *Script) Put(name string, data []byte, pids ...int32) error {
 	s.Engine.Step(s.instant(), machine.Ref{Unit: name, Client: ":0.0"})
 	records := map[string][]byte{}
 	for _, u := range s.Engine.Units() {
@@ -99,6 +100,14 @@ func (s *Script) Put(name string, data []byte) error {
 		return err
 	}
 	r.Machine = data
+	var state map[string]any
+	if err := json.Unmarshal(r.State, &state); err != nil {
+		return err
+	}
+	if pids = slices.DeleteFunc(pids, func(pid int32) bool { return pid == 0 }); len(pids) > 0 {
+		state["pids"] = pids
+	}
+	r.State, _ = json.Marshal(state)
 	out, err := json.Marshal(r)
 	if err != nil {
 		return err

@@ -27,6 +27,9 @@ func WithToken(f Effect, t Token) (Effect, bool) {
 	case ReadStamp:
 		q.Token = t
 		return q, true
+	case PrepareMount:
+		q.Token = t
+		return q, true
 	case CheckCgroup:
 		q.Token = t
 		return q, true
@@ -65,6 +68,8 @@ func QueryToken(f Effect) Token {
 		return q.Token
 	case ReadStamp:
 		return q.Token
+	case PrepareMount:
+		return q.Token
 	case CheckCgroup:
 		return q.Token
 	case CheckPID:
@@ -97,6 +102,8 @@ func AnswerToken(ev Event) Token {
 	case DirectoriesRemoved:
 		return a.Token
 	case StampRead:
+		return a.Token
+	case MountPrepared:
 		return a.Token
 	case ProcessesAttached:
 		return a.Token
