@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/muster-init/muster/pkg/engine/control"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/engine/mount"
 	"github.com/muster-init/muster/pkg/engine/socket"
@@ -245,26 +246,7 @@ func commandsOf(u *unit.Unit, phase machine.Phase) []value.Command {
 	if u.Type == unit.TypeSocket {
 		return socket.Commands(u.GetSocket(), phase)
 	}
-	s := u.GetService()
-	switch phase {
-	case machine.ExecCondition:
-		return s.ExecCondition
-	case machine.ExecStartPre:
-		return s.ExecStartPre
-	case machine.ExecStart:
-		return s.ExecStart
-	case machine.ExecStartPost:
-		return s.ExecStartPost
-	case machine.ExecReload:
-		return s.ExecReload
-	case machine.ExecReloadPost:
-		return s.ExecReloadPost
-	case machine.ExecStop:
-		return s.ExecStop
-	case machine.ExecStopPost:
-		return s.ExecStopPost
-	}
-	return nil
+	return control.ServiceCommands(u.GetService(), phase)
 }
 
 // prefixes are where RuntimeDirectory= and its kin lie.

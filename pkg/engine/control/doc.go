@@ -1,7 +1,8 @@
 // Package control holds what the unit types that run processes have in common: the commands of an Exec*= list and what
 // became of them, the judgement of an exit, the timeout of a unit, and the ladder of signals that ends its processes.
 //
-// Nothing here keeps a state machine of its own. The unit types (service, scope, and those that run mount, swapon or
+// It also holds Simple, the state of types that are active or not and nothing else. Otherwise nothing here keeps a state
+// machine of its own: the unit types (service, scope, and those that run mount, swapon or
 // socket commands) hold these values in their State and decide about sub-states themselves.
 //
 // The ladder. A unit that must go is led through rungs, each of them a sub-state of the type:

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"github.com/muster-init/muster/pkg/engine/control"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/unit"
 )
@@ -11,7 +12,7 @@ const connectionName = "connection"
 // Connect gives a service that is down the connection it is to serve. v255: service_set_socket_fd
 func (m *Machine) Connect(_ machine.Host, c machine.Connection) *machine.Error {
 	if m.s.Pending != nil || m.s.Conn != nil || m.s.Sub != Dead && m.s.Sub != Failed {
-		return &machine.Error{Name: errUnitBusy, Message: "The service is already in use, it can't serve another connection."}
+		return &machine.Error{Name: control.NameUnitBusy, Message: "The service is already in use, it can't serve another connection."}
 	}
 	m.s.Conn = &c
 	return nil

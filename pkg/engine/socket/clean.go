@@ -8,34 +8,13 @@ import (
 	"github.com/muster-init/muster/pkg/unit"
 )
 
-// D-Bus errors of CleanUnit.
-const (
-	errUnitBusy       = "org.freedesktop.systemd1.UnitBusy"
-	errNothingToClean = "org.freedesktop.systemd1.NothingToClean"
-)
-
 // CanClean lists what CleanUnit could remove.
-func (m *Machine) CanClean(cfg *unit.Unit) []string {
-	e := cfg.GetExec()
-	var kinds []string
-	for _, d := range []struct {
-		kind string
-		dir  unit.Directory
-	}{
-		{"configuration", e.ConfigurationDirectory}, {"state", e.StateDirectory}, {"cache", e.CacheDirectory},
-		{"logs", e.LogsDirectory}, {"runtime", e.RuntimeDirectory},
-	} {
-		if len(d.dir.Items) > 0 {
-			kinds = append(kinds, d.kind)
-		}
-	}
-	return kinds
-}
+func (m *Machine) CanClean(cfg *unit.Unit) []string { return control.DirectoryKinds(cfg) }
 
 // Clean begins to remove directories of a dead socket. v255: socket_clean
 func (m *Machine) Clean(h machine.Host, mask []string) *machine.Error {
 	if m.s.Pending != nil || m.s.Sub != Dead {
-		return &machine.Error{Name: errUnitBusy, Message: "Unit is not inactive or has pending job."}
+		return control.ErrUnitBusy
 	}
 	var kinds []string
 	for _, k := range m.CanClean(h.Unit()) {
@@ -44,7 +23,7 @@ func (m *Machine) Clean(h machine.Host, mask []string) *machine.Error {
 		}
 	}
 	if len(kinds) == 0 {
-		return &machine.Error{Name: errNothingToClean, Message: "No matching resources found."}
+		return control.ErrNothingToClean
 	}
 	m.s.CleanResult = ""
 	m.setState(h, Cleaning)
