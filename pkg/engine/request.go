@@ -286,7 +286,6 @@ func (e *Engine) onTransient(v machine.StartTransient) {
 		}
 	}
 	e.drainLoading()
-	e.requeueAll()
 	if v.Client != "" {
 		e.ref(u, v.Client)
 	}

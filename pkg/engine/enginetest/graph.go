@@ -20,6 +20,9 @@ func Graph(r *Random, n int) Source {
 			names = append(names, fmt.Sprintf("s%d.slice", i))
 		default:
 			names = append(names, fmt.Sprintf("u%d.service", i))
+			if r.P(20) {
+				names = append(names, fmt.Sprintf("u%d.socket", i))
+			}
 		}
 	}
 	for _, name := range names {
@@ -87,8 +90,11 @@ func RandomUnit(r *Random, name string, names []string) *unit.Unit {
 	if r.P(8) {
 		u.Asserts = append(u.Asserts, unit.Condition{Type: "AssertPathExists", Param: "/a"})
 	}
-	if u.Type == unit.TypeService {
+	switch u.Type {
+	case unit.TypeService:
 		randomService(r, u)
+	case unit.TypeSocket:
+		randomSocket(r, u)
 	}
 	switch {
 	case r.P(3):

@@ -25,8 +25,19 @@ func (w *World) perform(f machine.Effect) error {
 	case machine.CheckPID:
 		p := w.procs[q.PID]
 		w.pending = append(w.pending, machine.PIDChecked{Token: q.Token, Alive: p != nil, InUnit: p != nil && p.unit == q.Unit})
-	case machine.TestConditions, machine.ReadPIDFile, machine.GuessMainPID, machine.AttachPIDs, machine.RemoveDirectories:
+	case machine.TestConditions, machine.ReadPIDFile, machine.GuessMainPID, machine.AttachPIDs, machine.RemoveDirectories,
+		machine.OpenSockets, machine.ChownSockets:
 		w.slow = append(w.slow, f)
+	case machine.CloseSockets:
+		return w.closeSockets(q)
+	case machine.WatchSockets:
+		for _, h := range q.Ports {
+			w.listening[h] = listener{q.Unit, q.Accept}
+		}
+	case machine.UnwatchSockets:
+		for _, h := range q.Ports {
+			delete(w.listening, h)
+		}
 	case machine.CancelQuery:
 		w.slow = slices.DeleteFunc(w.slow, func(f machine.Effect) bool { return machine.QueryToken(f) == q.Token })
 	case machine.FreezeCgroup:
@@ -308,6 +319,16 @@ func (w *World) answerSlow() error {
 		return w.deliver(machine.DirectoriesRemoved{Token: q.Token})
 	case machine.AttachPIDs:
 		return w.attach(q)
+	case machine.OpenSockets:
+		return w.deliver(w.openSockets(q))
+	case machine.ChownSockets:
+		a := machine.SocketsChowned{Token: q.Token}
+		if !w.calm && w.rnd.P(10) {
+			a.Message = "no such user"
+		}
+		return w.deliver(a)
+	case machine.CloseSockets:
+		return w.deliver(machine.SocketsClosed{Token: q.Token})
 	}
 	return fmt.Errorf("unknown query %T", f)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/engine/scope"
 	"github.com/muster-init/muster/pkg/engine/service"
+	"github.com/muster-init/muster/pkg/engine/socket"
 )
 
 var (
@@ -20,7 +21,7 @@ var (
 )
 
 func types() []machine.Descriptor {
-	return []machine.Descriptor{service.Descriptor(), scope.Descriptor()}
+	return []machine.Descriptor{service.Descriptor(), scope.Descriptor(), socket.Descriptor()}
 }
 
 func run(opt enginetest.Options) (*enginetest.World, error) {

@@ -44,12 +44,15 @@ type World struct {
 	watched map[string]bool
 	handles map[machine.Handle]bool
 	handle  machine.Handle
-	lost    int
-	calm    bool // the liveness phase: no faults, processes obey
-	check   checker
-	Trace   []string
-	hash    uint64
-	steps   int
+	// listening has the listeners that the engine wants to hear of.
+	listening map[machine.Handle]listener
+	lost      int
+	restored  bool // at least once
+	calm      bool // the liveness phase: no faults, processes obey
+	check     checker
+	Trace     []string
+	hash      uint64
+	steps     int
 }
 
 // process is one process of a unit.
@@ -67,7 +70,7 @@ type process struct {
 // NewWorld makes a world.
 func NewWorld(opt Options) *World {
 	w := &World{opt: opt, rnd: NewRandom(opt.Seed), now: 1_000_000, pid: 100, procs: map[int32]*process{},
-		replies: map[machine.Reply]string{}, watched: map[string]bool{}, handles: map[machine.Handle]bool{}}
+		replies: map[machine.Reply]string{}, watched: map[string]bool{}, handles: map[machine.Handle]bool{}, listening: map[machine.Handle]listener{}}
 	w.src = Graph(w.rnd, opt.Units)
 	w.engOpt = engine.Options{Depend: depend.Env{}, Types: opt.Types, Seed: [2]uint64{opt.Seed, 7}, SimulateFault: opt.Fault}
 	w.E = engine.New(w.src, w.engOpt)
@@ -166,8 +169,10 @@ func (w *World) act() error {
 		return w.deliver(machine.ClientGone{Client: w.client()})
 	case k < 95:
 		return w.deliver(machine.ClockChanged{})
-	case k < 96:
+	case k < 96 && w.rnd.P(50):
 		return w.notifyLie()
+	case k < 96:
+		return w.traffic()
 	case k < 98:
 		return w.deliver(w.transient())
 	}
@@ -292,6 +297,7 @@ func (w *World) restore() error {
 		return fmt.Errorf("the snapshot of the restored engine differs:\n%s\n%s", data, again)
 	}
 	w.note("event", "restore")
+	w.restored = true
 	w.E = e
 	w.slow, w.pending = nil, nil
 	w.replies = map[machine.Reply]string{} // the clients are gone
