@@ -3,6 +3,7 @@ package ctl
 import (
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/muster-init/muster/pkg/bus"
 	"github.com/muster-init/muster/pkg/loader"
@@ -104,16 +105,51 @@ func (s *systemctl) catFiles(u unitPaths) bool {
 		if i > 0 {
 			s.printf("\n")
 		}
-		s.printf("%s\n", s.in(colorBlue, "# "+f))
+		s.printf("%s\n", s.in(colorBrightBlue, "# "+f))
 		content, err := os.ReadFile(s.path(f))
 		if err != nil {
 			s.warnf("Failed to cat %s: %s", f, errnoText(err))
 			return false
 		}
-		s.printf("%s", content)
+		s.printf("%s", s.highlight(string(content)))
 		if n := len(content); n > 0 && content[n-1] != '\n' {
 			s.printf("\n")
 		}
 	}
 	return true
+}
+
+// highlight colours the text of a unit file: sections, keys and comments.
+func (s *systemctl) highlight(content string) string {
+	if !s.colors() {
+		return content
+	}
+	var b strings.Builder
+	continued := false
+	for _, line := range strings.SplitAfter(content, "\n") {
+		text := strings.TrimSuffix(line, "\n")
+		end := line[len(text):]
+		trimmed := strings.TrimSpace(text)
+		comment := trimmed != "" && (trimmed[0] == '#' || trimmed[0] == ';')
+		switch {
+		case line == "":
+		case comment || trimmed == "" && !continued:
+			b.WriteString(string(s.palette(colorBoldGrey)) + text + colorReset)
+		case continued:
+			b.WriteString(text)
+		case trimmed[0] == '[':
+			b.WriteString(s.in(colorCyanBright, text))
+		default:
+			if i := strings.IndexByte(text, '='); i >= 0 {
+				b.WriteString(s.in(colorBrightGreen, text[:i+1]) + text[i+1:])
+			} else {
+				b.WriteString(text)
+			}
+		}
+		if !comment {
+			continued = strings.HasSuffix(text, "\\")
+		}
+		b.WriteString(end)
+	}
+	return b.String()
 }

@@ -21,19 +21,12 @@ const (
 	colorMagenta      color = "\x1b[0;35m"
 	colorUnderline    color = "\x1b[4m"
 	colorGreyLine     color = "\x1b[4m\x1b[58:5:245m"
+	colorBoldGrey     color = "\x1b[0;1;38:5:245m"
+	colorCyanBright   color = "\x1b[0;1;36m"
 	colorLine         color = "\x1b[0;4m"
 	colorBrightBlue   color = "\x1b[0;1;34m"
 	colorReset              = "\x1b[0m"
 )
-
-func (c color) on() string { return string(c) }
-
-func (c color) off() string {
-	if c == colorNone {
-		return ""
-	}
-	return colorReset
-}
 
 // in colours text, if colours are on.
 func (e *Env) in(c color, text string) string {
@@ -55,8 +48,8 @@ func (e *Env) palette(c color) color {
 		return "\x1b[0;33m"
 	case colorBrightYellow:
 		return "\x1b[0;1;33m"
-	case colorGreyLine:
-		return colorUnderline
+	case colorBoldGrey:
+		return "\x1b[0;1;90m"
 	}
 	return c
 }

@@ -165,7 +165,7 @@ func (t *dependencyTree) line(name string, branches []bool) {
 		b.WriteString("└─")
 	}
 	if w := t.s.lineWidth(); w > 0 {
-		name = ellipsize(name, max(w-2-2*len(branches), 10), 100)
+		name = ellipsize(name, max(w-2*len(branches), 10), 100)
 	}
 	t.s.printf("%s%s\n", b.String(), name)
 }

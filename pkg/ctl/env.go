@@ -35,6 +35,7 @@ type Env struct {
 	Chroot bool
 
 	pager *pager
+	cut   bool // a line was shortened, for the hint of status
 }
 
 // NewEnv is the Env of this process.
@@ -60,11 +61,12 @@ func (e *Env) notef(format string, args ...any) { e.talk(colorNone, format, args
 
 func (e *Env) talk(c color, format string, args ...any) {
 	e.Flush()
-	text := fmt.Sprintf(format, args...)
-	if e.ErrTerminal && e.colors() {
-		text = c.on() + text + c.off()
+	for _, line := range strings.Split(fmt.Sprintf(format, args...), "\n") {
+		if c != colorNone && e.ErrTerminal && e.colors() {
+			line = string(e.palette(c)) + line + colorReset
+		}
+		fmt.Fprintln(e.Err, line)
 	}
-	fmt.Fprintln(e.Err, text)
 }
 
 func (e *Env) printf(format string, args ...any) { fmt.Fprintf(e.Out, format, args...) }

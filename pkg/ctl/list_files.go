@@ -59,7 +59,7 @@ func listUnitFiles(s *systemctl, _ string, args []string) int {
 // fileStateColor is the colour of a unit file's state.
 func fileStateColor(state string) color {
 	switch {
-	case strings.HasPrefix(state, "enabled"):
+	case state == "enabled", state == "alias":
 		return colorBrightGreen
 	case state == "masked", state == "masked-runtime", state == "disabled", state == "bad":
 		return colorBrightRed
@@ -77,11 +77,7 @@ func (s *systemctl) printUnitFiles(list []unitFile) {
 			t.underlineLast()
 		}
 		c := fileStateColor(f.state)
-		nameColor := colorNone
-		if c == colorBrightRed && f.state != "disabled" {
-			nameColor = c
-		}
-		t.row(gapCell(f.name(), nameColor), gapCell(f.state, c), presetCell(presets, f))
+		t.row(textCell(f.name()), gapCell(f.state, c), presetCell(presets, f))
 	}
 	t.print(s.Env, tableStyle{header: s.o.legend(), full: s.o.full, json: s.o.output})
 	if s.o.legend() {

@@ -39,7 +39,7 @@ func stateColor(u *unitInfo) (dot, active color) {
 	case "failed":
 		return colorBrightRed, colorBrightRed
 	case "reloading", "activating", "maintenance", "refreshing", "deactivating":
-		return colorBrightGreen, colorBrightGreen
+		return colorBold, colorBold
 	case "inactive":
 		return colorNone, colorGrey
 	}
@@ -84,9 +84,14 @@ func (s *systemctl) unitRow(u *unitInfo) []cell {
 		dot, dotColor = "●", loadColor
 	case u.active == "failed":
 		dot = "●"
+	case dotColor == colorBold:
+		dot = "●"
 	}
 	if u.active == "active" {
 		nameColor = colorNone
+		if u.sub == "exited" {
+			subColor = colorGrey
+		}
 	}
 	job := cell{text: u.jobType, json: jsonAbsent{}, empty: "-"}
 	if u.job != 0 {

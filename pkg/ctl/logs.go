@@ -99,6 +99,9 @@ func (s *systemctl) printJournal(tool, name string, p properties) {
 		args = append(args, "--no-full")
 	}
 	out := s.runTool(tool, args)
+	if s.lineWidth() > 0 && bytes.Contains(out, []byte("…")) {
+		s.cut = true
+	}
 	lines := bytes.Count(out, []byte("\n"))
 	incomplete := lines < s.o.lines && since != 0 && s.journalStart(tool) > p.number("InactiveExitTimestampMonotonic")
 	if lines == 0 && !incomplete {

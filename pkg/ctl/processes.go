@@ -125,10 +125,11 @@ func (e *Env) printPIDs(list []process, prefix string, style treeStyle, more boo
 		if bullet != "" {
 			branch = bullet
 		}
-		line := fmt.Sprintf("%*d %s", digits, p.pid, orDefault(p.command, "n/a"))
+		command := orDefault(p.command, "n/a")
 		if style.width > 0 {
-			line = ellipsize(line, max(style.width-textWidth(prefix)-2, 20), 100)
+			command = ellipsize(command, max(style.width-textWidth(prefix)-3-digits, 20), 100)
 		}
+		line := fmt.Sprintf("%*d %s", digits, p.pid, command)
 		e.printf("%s%s%s\n", prefix, branch, e.in(colorGrey, line))
 	}
 }

@@ -259,7 +259,7 @@ func (s *systemctl) warnTriggering(name, doing string) {
 			s.warnf("%s '%s', but its triggering units are still active:", doing, name)
 			first = false
 		}
-		s.notef("%s", t)
+		s.warnf("%s", t)
 	}
 }
 

@@ -16,6 +16,11 @@ func status(s *systemctl, _ string, args []string) int {
 		return exitFailure
 	}
 	s.startPager(s.o.noPager)
+	defer func() {
+		if s.cut {
+			s.printf("Hint: Some lines were ellipsized, use -l to show in full.\n")
+		}
+	}()
 	if len(args) == 0 && len(s.o.types) == 0 && len(s.o.states) == 0 {
 		if r := s.statusSystem(); r != 0 || !s.o.all {
 			return r

@@ -107,6 +107,10 @@ func (s *systemctl) presetText(p properties) string {
 			return "; preset: " + s.inFileState(preset)
 		}
 	}
+	if preset == "enabled" && s.colors() {
+		// systemctl switches to the colour of the preset it doesn't show.
+		return string(s.palette(colorBrightGreen)) + colorReset
+	}
 	return ""
 }
 
@@ -435,8 +439,6 @@ func isCleanSignal(n uint64) bool {
 	}
 	return false
 }
-
-const colorCyanBright color = "\x1b[0;1;36m"
 
 func known(n uint64) bool { return n != math.MaxUint64 }
 

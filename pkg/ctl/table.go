@@ -212,6 +212,9 @@ func (t *table) printRow(e *Env, style tableStyle, widths []int, row []cell, lin
 		}
 		first, gap = false, colorNone
 		c := row[i]
+		if _, null := c.json.(jsonNull); null && c.text == "" {
+			c.both = colorGrey
+		}
 		percent := 100
 		if col.percent != 0 {
 			percent = col.percent
