@@ -8,6 +8,8 @@ SEEDS ?= 1000
 STEPS ?= 1000
 RUN ?= .
 PREFIX ?= /usr
+BIN ?= bin
+NAMES ?=
 GO ?= go
 GOFLAGS_BUILD := -trimpath -tags godbus_no_tcp -ldflags "-s -w"
 export CGO_ENABLED := 0
@@ -19,8 +21,8 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## static binaries of all programs into bin/
-	@mkdir -p bin
-	$(GO) build $(GOFLAGS_BUILD) -o bin/ ./cmd/...
+	@mkdir -p $(BIN)
+	$(GO) build $(GOFLAGS_BUILD) -o $(BIN)/ ./cmd/...
 
 test: ## all tests; needs root for the container and the scenarios: INITS=systemd,muster
 	$(GO) vet ./...
@@ -63,10 +65,11 @@ lint: ## vet, formatting, other architectures, the repository's own rules; golan
 docs: ## generated pages: directives, coverage, deviations, linked packages
 	$(GO) run ./internal/docs
 
-install: build ## programs, units and docs under DESTDIR=
-	install -D -m 755 bin/muster $(DESTDIR)$(PREFIX)/lib/muster/muster
-	install -D -m 755 bin/muster-executor $(DESTDIR)$(PREFIX)/lib/muster/muster-executor
-	install -D -m 755 bin/musterctl $(DESTDIR)$(PREFIX)/bin/musterctl
+install: build ## programs, units and docs under DESTDIR=; NAMES="systemctl …": links to musterctl
+	install -D -m 755 $(BIN)/muster $(DESTDIR)$(PREFIX)/lib/muster/muster
+	install -D -m 755 $(BIN)/muster-executor $(DESTDIR)$(PREFIX)/lib/muster/muster-executor
+	install -D -m 755 $(BIN)/musterctl $(DESTDIR)$(PREFIX)/bin/musterctl
+	for name in $(NAMES); do ln -sf musterctl $(DESTDIR)$(PREFIX)/bin/$$name || exit 1; done
 	for manager in system user; do \
 	  install -d $(DESTDIR)$(PREFIX)/lib/muster/$$manager && \
 	  cp -RP --preserve=mode units/$$manager/. $(DESTDIR)$(PREFIX)/lib/muster/$$manager/ || exit 1; done

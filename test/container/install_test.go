@@ -22,7 +22,7 @@ func install(t *testing.T) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "make", "-C", repository, "install", "DESTDIR="+dir)
+	cmd := exec.CommandContext(t.Context(), "make", "-C", repository, "install", "DESTDIR="+dir, "BIN="+t.TempDir(), "NAMES=systemctl")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("make install: %v\n%s", err, out)
 	}
@@ -48,6 +48,9 @@ func TestInstall(t *testing.T) {
 		if err != nil || info.Mode() != mode {
 			t.Errorf("%s: %v, %v, want mode %v", path, info, err, mode)
 		}
+	}
+	if link, err := os.Readlink(filepath.Join(dir, "usr/bin/systemctl")); err != nil || link != "musterctl" {
+		t.Errorf("systemctl leads to %q, %v", link, err)
 	}
 	// Links between units stay links, and lead somewhere.
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {

@@ -60,6 +60,8 @@ func musterProgram(ctx context.Context, repository string) (Program, error) {
 	return program, nil
 }
 
+// buildPrograms builds beside bin and moves each program into place, so that a test that runs at the same time never
+// sees half of one, and what is bound into a running box stays as it was.
 func buildPrograms(ctx context.Context, repository, bin string) error {
 	if _, err := os.Stat(filepath.Join(repository, "cmd", "muster")); err != nil {
 		return errors.New("init muster: there is no ./cmd/muster to build")
@@ -67,11 +69,25 @@ func buildPrograms(ctx context.Context, repository, bin string) error {
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "godbus_no_tcp", "-ldflags", "-s -w", "-o", bin+"/", "./cmd/...")
+	fresh, err := os.MkdirTemp(bin, ".build-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(fresh)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "godbus_no_tcp", "-ldflags", "-s -w", "-o", fresh+"/", "./cmd/...")
 	cmd.Dir = repository
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("init muster: go build: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	programs, err := os.ReadDir(fresh)
+	if err != nil {
+		return err
+	}
+	for _, program := range programs {
+		if err := os.Rename(filepath.Join(fresh, program.Name()), filepath.Join(bin, program.Name())); err != nil {
+			return err
+		}
 	}
 	return nil
 }
