@@ -22,10 +22,10 @@ type Peer struct {
 	Env []string
 }
 
-// Accept takes one connection, close-on-exec and non-blocking. ok is false if there is none (any more).
+// Accept takes one connection, close-on-exec, and blocking, as the service that it is for expects. ok is false if there is none (any more).
 func Accept(fd int) (conn int, ok bool, err error) {
 	for {
-		conn, _, err = unix.Accept4(fd, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+		conn, _, err = unix.Accept4(fd, unix.SOCK_CLOEXEC)
 		switch {
 		case err == nil:
 			return conn, true, nil

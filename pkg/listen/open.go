@@ -239,7 +239,21 @@ func openSpecial(s *unit.Socket, path string) (int, error) {
 		_ = unix.Close(fd)
 		return -1, fmt.Errorf("neither a character device nor a regular file: %w", unix.EEXIST)
 	}
+	if err := pollable(fd); err != nil {
+		_ = unix.Close(fd)
+		return -1, fmt.Errorf("can't be watched: %w", err)
+	}
 	return fd, nil
+}
+
+// pollable reports EPERM for files that are always ready, on which nobody can wait.
+func pollable(fd int) error {
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(ep)
+	return unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN})
 }
 
 // queueAttr is struct mq_attr of mq_open(3).

@@ -210,6 +210,9 @@ func (s *spawner) context(u *unit.Unit, e machine.Spawn, cmd value.Command) exec
 	}
 	for _, f := range e.FDs {
 		if fd := m.fds.fd(f.Handle); fd >= 0 {
+			if x := u.GetExec(); x.StandardInput.Kind == "socket" || x.StandardOutput.Kind == "socket" || x.StandardError.Kind == "socket" {
+				_ = unix.SetNonblock(fd, false) // nobody expects to have to wait for a standard stream
+			}
 			ctx.FDs = append(ctx.FDs, execplan.FD{Number: int32(fd), Name: f.Name, Stored: f.Stored})
 		}
 	}

@@ -37,9 +37,6 @@ func (m *Manager) watchSocket(name string, h machine.Handle, accept bool) error 
 		connections = err == nil && n != 0
 	}
 	err := m.sources.add(fd, unix.EPOLLIN, prioBus, sourceFunc(func(events uint32) { m.socketReady(name, h, events, connections) }))
-	if err == unix.EPERM {
-		return nil // a regular file (ListenSpecial=) is always ready, and never wakes anybody up
-	}
 	if err == nil {
 		m.sock.watched[h] = name
 	}

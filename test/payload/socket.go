@@ -132,9 +132,9 @@ func drain(path string) error {
 		_ = unix.SetNonblock(fd, true)
 		for {
 			buf := make([]byte, 8192)
-			n, err := unix.Read(fd, buf)
-			if err == unix.EBADF || err == unix.EINVAL {
-				n, err = mqReceive(fd, buf)
+			n, err := mqReceive(fd, buf)
+			if err == unix.EBADF {
+				n, err = unix.Read(fd, buf)
 			}
 			if n <= 0 || err != nil {
 				break

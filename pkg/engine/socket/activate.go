@@ -138,6 +138,11 @@ func (m *Machine) connect(h machine.Host, c machine.Connection) {
 	c.Name = s.FileDescriptorName
 	if err := h.Connect(name, c); err != nil {
 		delete(m.s.Connections, name)
+		if !h.Peer(name).Loaded {
+			h.Log(control.LogErr, "", "Failed to load connection service unit: "+err.Message)
+			m.enterStopPre(h, ResultResources)
+			return
+		}
 		m.queueFailed(h, "template", err)
 	}
 }
