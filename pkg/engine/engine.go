@@ -94,6 +94,7 @@ type Engine struct {
 	dirty        []string
 	dirtyJobs    map[job.ID]bool
 	engineDirty  bool
+	lost         []string // what Restore could not read
 	watchdogsOff bool
 	failedUnits  int
 	scratchEdges []depend.Edge

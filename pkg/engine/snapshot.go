@@ -216,13 +216,19 @@ func Restore(data []byte, src Source, opt Options) (*Engine, error) {
 	return e, err
 }
 
-// Restore is the function Restore for an engine that is fresh from New, and records as they were written one by one.
+// Restore is the function Restore for an engine that is fresh from New, and records as they were written one by one. Single
+// records that can't be read are told in messages of CatchUp; an error means that nothing was restored.
 func (e *Engine) Restore(records map[string][]byte) error {
 	s, err := assemble(records)
 	if s.Engine.Version > snapshotVersion {
 		return errors.Join(err, fmt.Errorf("records: version %d is newer than %d", s.Engine.Version, snapshotVersion))
 	}
-	return errors.Join(err, e.restore(s))
+	if err := errors.Join(err, e.restore(s)); err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			e.lost = append(e.lost, line)
+		}
+	}
+	return nil
 }
 
 func (e *Engine) restore(s *snapshot) error {
@@ -316,6 +322,10 @@ func (e *Engine) restoreJob(r jobRecord) error {
 // the shell can carry out effects.
 func (e *Engine) CatchUp(now machine.Instant) []machine.Effect {
 	e.now = now
+	for _, text := range e.lost {
+		e.emit(machine.Log{Level: levelError, Text: "State that could not be restored: " + text})
+	}
+	e.lost = nil
 	for _, u := range e.Units() {
 		for _, n := range u.get().BusNames {
 			e.emit(machine.WatchName{Name: n})

@@ -221,3 +221,36 @@ func golden() []byte {
 	e.Step(at, machine.Idle{})
 	return e.Snapshot()
 }
+
+// TestRestoreFromRecords requires that single bad records cost only themselves, and are told.
+func TestRestoreFromRecords(t *testing.T) {
+	_, src := totalEngine()
+	e := engine.New(src, options())
+	err := e.Restore(map[string][]byte{
+		"engine":         []byte(`{"version":1,"last_job":9,"token":5,"random":[1,2]}`),
+		"unit/b.service": []byte(`{"name":"b.service","machine":{"sub":"running","main":7,"mainKnown":true},"state":{"pids":[7]}}`),
+		"unit/a.service": []byte(`{"name":"a.service","mach`),
+		"unit/a.target":  []byte(`{"name":"a.target","machine":"x"}`),
+		"job/9":          []byte(`{"id":9,"unit":"b.service","type":"stop","state":"waiting"}`),
+		"job/3":          []byte(`{"id":3,"unit":"b.service","type":"explode","state":"waiting"}`),
+		"something/else": []byte(`{}`),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	for _, f := range e.CatchUp(machine.Instant{Monotonic: 1}) {
+		if l, ok := f.(machine.Log); ok && strings.Contains(l.Text, "could not be restored") {
+			told++
+		}
+	}
+	if told < 4 {
+		t.Errorf("%d of 4 bad records are told", told)
+	}
+	if u := e.Unit("b.service"); u.SubState() != "running" || u.Job() == nil || u.Job().ID != 9 || e.UnitByPID(7) != u {
+		t.Error("b.service is not as it was")
+	}
+	if err := engine.New(src, options()).Restore(map[string][]byte{"engine": []byte(`{"version":99}`)}); err == nil {
+		t.Error("a state of a later version is read")
+	}
+}
