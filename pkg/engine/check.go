@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/muster-init/muster/pkg/depend"
 )
@@ -55,6 +56,7 @@ func (e *Engine) Check() []string {
 	if len(e.notices)+len(e.requests)+len(e.upheld)+len(e.bound)+len(e.unneeded)+len(e.touched)+len(e.loading) > 0 {
 		say("a queue is not empty after a step")
 	}
+	slices.Sort(bad)
 	return bad
 }
 
