@@ -138,7 +138,7 @@ func (s *Server) Reloading(active bool) {
 
 // UnitFilesChanged tells that links or files of units changed.
 func (s *Server) UnitFilesChanged() {
-	s.links, s.presets = nil, nil
+	s.fileStates = nil
 	s.broadcast(root, ifaceManager, "UnitFilesChanged", "", func(*bus.Encoder) {})
 }
 
@@ -200,6 +200,7 @@ func (s *Server) flushUnit(name string) {
 	if u == nil || !s.anybody() {
 		return
 	}
+	s.usage = usageCache{}
 	obj := &object{unit: u}
 	path := bus.UnitPath(name)
 	s.propertiesChanged(path, s.types[u.Config().Type], obj)

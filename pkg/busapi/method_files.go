@@ -252,32 +252,46 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// unitFileState is asked for with every GetAll, so it is kept until unit files change.
+// fileStates keeps what `is-enabled` would say of units. It is asked for with every GetAll and takes reading files, so an answer is kept for a moment, and
+// dropped at once when unit files are changed through us or a reload comes.
+type fileStates struct {
+	until   uint64 // monotonic µs
+	links   *install.Links
+	byName  map[string]string
+	presets []install.Preset
+}
+
+const fileStatesUSec = 2_000_000
+
+func (s *Server) files() *fileStates {
+	now := s.b.Now().Monotonic
+	if s.fileStates == nil || now >= s.fileStates.until {
+		p := s.paths()
+		s.fileStates = &fileStates{until: now + fileStatesUSec, links: install.ReadLinks(p), byName: map[string]string{}, presets: install.ReadPresets(p)}
+	}
+	return s.fileStates
+}
+
 func (s *Server) unitFileState(u *engine.Unit) string {
 	if u.Config().FragmentPath == "" {
 		return ""
 	}
-	if s.links == nil || s.linksAge > linksUses {
-		s.links, s.linksAge = install.ReadLinks(s.paths()), 0
-	}
-	s.linksAge++
-	state, err := s.links.State(u.Name())
-	if err != nil {
-		state = ""
+	f := s.files()
+	state, ok := f.byName[u.Name()]
+	if !ok {
+		var err error
+		if state, err = f.links.State(u.Name()); err != nil {
+			state = ""
+		}
+		f.byName[u.Name()] = state
 	}
 	return state
 }
-
-// linksUses bounds how often one reading of the links is used.
-const linksUses = 64
 
 func (s *Server) unitFilePreset(u *engine.Unit) string {
 	if u.Config().FragmentPath == "" {
 		return ""
 	}
-	if s.presets == nil {
-		s.presets = install.ReadPresets(s.paths())
-	}
-	action, _ := install.Wanted(s.presets, u.Name())
+	action, _ := install.Wanted(s.files().presets, u.Name())
 	return action
 }

@@ -126,8 +126,21 @@ func scopeRuntime() []property {
 // usage makes a property that is read from the cgroup when it is asked for.
 func usage(name, sig string, get func(u cgroup.Usage) uint64) property {
 	return property{name: name, sig: sig, emits: bus.EmitsNothing, unit: func(s *Server, u *engine.Unit, e *bus.Encoder) {
-		e.Uint64(get(s.b.Usage(u.Name())))
+		e.Uint64(get(s.usageOf(u)))
 	}}
+}
+
+// usageCache holds the usage of the unit that is being described, so that its files are read once for all properties of one answer.
+type usageCache struct {
+	unit  *engine.Unit
+	usage cgroup.Usage
+}
+
+func (s *Server) usageOf(u *engine.Unit) cgroup.Usage {
+	if s.usage.unit != u {
+		s.usage = usageCache{u, s.b.Usage(u.Name())}
+	}
+	return s.usage.usage
 }
 
 // cgroupRuntime are the run-time properties of every type that has a cgroup.

@@ -7,7 +7,6 @@ import (
 	"github.com/muster-init/muster/pkg/bus"
 	"github.com/muster-init/muster/pkg/engine"
 	"github.com/muster-init/muster/pkg/engine/machine"
-	"github.com/muster-init/muster/pkg/install"
 	"github.com/muster-init/muster/pkg/unit"
 )
 
@@ -40,9 +39,8 @@ type Server struct {
 
 	told *machine.UnitChanged // the state that is being announced; the unit may be further already
 
-	links    *install.Links
-	linksAge int
-	presets  []install.Preset
+	fileStates *fileStates
+	usage      usageCache
 }
 
 // New makes the objects over a backend.
@@ -128,6 +126,7 @@ func (s *Server) Message(c *Client, msg *bus.Message) {
 	if msg.Type != bus.TypeCall {
 		return
 	}
+	s.usage = usageCache{}
 	k := &call{s: s, c: c, msg: msg}
 	if err := s.dispatch(k); err != nil {
 		k.fail(err)
