@@ -24,6 +24,8 @@ func typeInterface(t unit.Type) *iface {
 		i.signals = append(i.signals, bus.Signal{Name: "RequestStop"})
 	case unit.TypeMount:
 		i.props = mountRuntime()
+	case unit.TypePath:
+		i.props = pathRuntime()
 	case unit.TypeTimer:
 		i.props = timerRuntime()
 	case unit.TypeSocket:

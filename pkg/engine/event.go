@@ -55,6 +55,8 @@ func (e *Engine) route(ev machine.Event) {
 		}
 	case machine.HandleHangup:
 		e.step(e.handles[v.Handle], ev)
+	case machine.PathTouched:
+		e.stepIfUsed(v.Unit, ev)
 	case machine.MountTable:
 		e.onMountTable(v)
 	case machine.ClockChanged:

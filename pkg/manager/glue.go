@@ -14,6 +14,7 @@ import (
 	"github.com/muster-init/muster/pkg/engine"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/engine/mount"
+	"github.com/muster-init/muster/pkg/engine/path"
 	"github.com/muster-init/muster/pkg/engine/scope"
 	"github.com/muster-init/muster/pkg/engine/service"
 	"github.com/muster-init/muster/pkg/engine/socket"
@@ -63,7 +64,7 @@ func (m *Manager) openLoader() error {
 // unitTypes lists the unit types beside those that the engine has itself.
 func (m *Manager) unitTypes() []machine.Descriptor {
 	return []machine.Descriptor{
-		service.Descriptor(), scope.Descriptor(), socket.Descriptor(), timer.Descriptor(), mount.Descriptor(),
+		service.Descriptor(), scope.Descriptor(), socket.Descriptor(), timer.Descriptor(), mount.Descriptor(), path.Descriptor(),
 	}
 }
 

@@ -18,6 +18,7 @@ const (
 	prioEmpty   = -5
 	prioExec    = -3
 	prioClock   = -1
+	prioPaths   = 0
 	prioBus     = 0
 	prioWorkers = 1
 )

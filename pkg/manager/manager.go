@@ -41,6 +41,7 @@ type Manager struct {
 	clocks       *clocks
 	stampFiles   *stampQueue
 	mounts       *mountSource
+	watches      map[string]*pathWatch // of path units
 	idlePipe     *idlePipe
 	spawner      spawner
 
@@ -153,6 +154,10 @@ func (m *Manager) perform(effect machine.Effect) {
 		m.checkPID(e)
 	case machine.RemoveDirectories:
 		m.removeDirectories(e)
+	case machine.WatchPaths:
+		m.watchPaths(e)
+	case machine.UnwatchPaths:
+		m.unwatchPaths(e.Unit)
 	case machine.PrepareMount:
 		m.prepareMount(e)
 	case machine.ReadStamp:

@@ -30,7 +30,8 @@ func calendarNext(event string, afterUSec uint64) (uint64, bool) {
 // scriptEvents are the events that a script can send as JSON.
 var scriptEvents = []machine.Event{
 	machine.StampRead{}, machine.ProcessExited{}, machine.Spawned{}, machine.SpawnFailed{}, machine.Killed{}, machine.CgroupEmpty{},
-	machine.ClockChanged{}, machine.DirectoriesRemoved{}, machine.MountTable{}, machine.MountPrepared{}, machine.SwapTable{}, machine.CgroupChecked{},
+	machine.ClockChanged{}, machine.DirectoriesRemoved{}, machine.MountTable{}, machine.MountPrepared{}, machine.SwapTable{},
+	machine.PathsWatched{}, machine.PathTouched{}, machine.CgroupChecked{},
 }
 
 // event sends an event written as "event NAME JSON", or with "answer NAME JSON" one that answers the oldest open query.

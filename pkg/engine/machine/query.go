@@ -30,6 +30,9 @@ func WithToken(f Effect, t Token) (Effect, bool) {
 	case PrepareMount:
 		q.Token = t
 		return q, true
+	case WatchPaths:
+		q.Token = t
+		return q, true
 	case CheckCgroup:
 		q.Token = t
 		return q, true
@@ -70,6 +73,8 @@ func QueryToken(f Effect) Token {
 		return q.Token
 	case PrepareMount:
 		return q.Token
+	case WatchPaths:
+		return q.Token
 	case CheckCgroup:
 		return q.Token
 	case CheckPID:
@@ -104,6 +109,8 @@ func AnswerToken(ev Event) Token {
 	case StampRead:
 		return a.Token
 	case MountPrepared:
+		return a.Token
+	case PathsWatched:
 		return a.Token
 	case ProcessesAttached:
 		return a.Token

@@ -3,6 +3,7 @@ package mount
 import (
 	"github.com/muster-init/muster/pkg/engine/control"
 	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/job"
 	"github.com/muster-init/muster/pkg/unit/value"
 )
 
@@ -123,6 +124,9 @@ func (m *Machine) Step(h machine.Host, ev machine.Event) {
 }
 
 func (m *Machine) prepared(h machine.Host, problem string) {
+	if t, _ := h.Job(); t != job.Start {
+		return // the start was given up meanwhile
+	}
 	if problem != "" {
 		h.Log(control.LogErr, "", problem)
 		m.enterDead(h, ResultResources)

@@ -1,15 +1,8 @@
 package mount_test
 
 import (
-	"encoding/json"
-	"flag"
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/muster-init/muster/pkg/engine/control"
 	"github.com/muster-init/muster/pkg/engine/enginetest"
@@ -18,138 +11,69 @@ import (
 	"github.com/muster-init/muster/pkg/unit"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write the results into the scripts")
-
-// TestScripts runs testdata/*.txt.
-func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scripts", err)
-	}
-	for _, f := range files {
-		t.Run(filepath.Base(f), func(t *testing.T) {
-			want, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := enginetest.NewScript(enginetest.Puppets(), mount.Descriptor()).Run(string(want))
-			if err != nil {
-				t.Fatal(err)
-			}
-			compare(t, f, string(want), got)
-		})
-	}
-}
-
-func compare(t *testing.T, file, want, got string) {
-	t.Helper()
-	if *rewrite {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Error(d)
-	}
-}
+// TestScripts runs mounts with a table of mounts that the script changes.
+func TestScripts(t *testing.T) { enginetest.RunScripts(t, mount.Descriptor()) }
 
 const there = `event MountTable {"Mounts":[{"Where":"/t","What":"tmpfs","Type":"tmpfs","Options":"rw"}]}`
 
-// columns is each kind of event or call, as script commands. The control process is 10.
-var columns = []struct{ name, commands string }{
-	{"start", "start t.mount\n----\n\nrun"},
-	{"start-spawned", "start t.mount\n----\n\nrun\n----\n\nanswer MountPrepared\n----\n\nanswer Spawned {\"PID\":11}"},
-	{"start-refused", "start t.mount\n----\n\nrun\n----\n\nanswer MountPrepared {\"Message\":\"no\"}"},
-	{"stop", "stop t.mount\n----\n\nrun\n----\n\nanswer Spawned {\"PID\":11}"},
-	{"stop-killed", "stop t.mount\n----\n\nrun\n----\n\nanswer Killed {\"Left\":true}"},
-	{"reload", "reload t.mount\n----\n\nrun\n----\n\nanswer Spawned {\"PID\":11}"},
-	{"mounted", there},
-	{"gone", there + "\n----\n\nevent MountTable {\"Gone\":[\"/t\"]}"},
-	{"exit-ok", "event ProcessExited {\"PID\":10,\"Exit\":{\"c\":\"exited\"}}"},
-	{"exit-bad", "event ProcessExited {\"PID\":10,\"Exit\":{\"c\":\"exited\",\"s\":1}}"},
-	{"exit-bad-mounted", there + "\n----\n\nevent ProcessExited {\"PID\":10,\"Exit\":{\"c\":\"exited\",\"s\":1}}"},
-	{"timeout", "wait 20\n----\n\nanswer Killed {\"Left\":true}"},
-	{"timeout-nobody", "wait 20\n----\n\nanswer Killed {\"Left\":false}"},
-	{"cgroup-empty", "event CgroupEmpty {\"Unit\":\"t.mount\"}"},
-	{"removed", "event DirectoriesRemoved {\"Token\":5}"},
-	{"reset-failed", "reset-failed t.mount"},
-	{"restore", "restore"},
-	{"stray-exit", "event ProcessExited {\"PID\":999}"},
-}
-
-// TestTotality holds testdata/transitions.tsv against the machine: one row per sub-state, one column per event, the cell is the
-// sub-state after it, "=" if only something else has changed, "-" if the event means nothing there.
+// The control process is 10.
 func TestTotality(t *testing.T) {
-	var b strings.Builder
-	b.WriteString("sub-state")
-	for _, c := range columns {
-		b.WriteString("\t" + c.name)
-	}
-	for _, sub := range mount.SubStates() {
-		if mount.ActiveStateOf(sub) == "" {
-			t.Errorf("%s has no active state", sub)
-		}
-		b.WriteString("\n" + string(sub))
-		for _, c := range columns {
-			before, after := place(t, sub, c.commands)
-			switch {
-			case before.Sub != after.Sub:
-				fmt.Fprintf(&b, "\t%s", after.Sub)
-			case cmp.Diff(before, after) != "":
-				b.WriteString("\t=")
-			default:
-				b.WriteString("\t-")
+	const bad = "event ProcessExited {\"PID\":10,\"Exit\":{\"c\":\"exited\",\"s\":1}}"
+	table := enginetest.Table{
+		Type: mount.Descriptor(), Unit: "t.mount", Units: "t.mount: What=tmpfs Where=/t TimeoutSec=10s\n",
+		Columns: []enginetest.Column{
+			{Name: "start", Commands: "start t.mount\nrun"},
+			{Name: "start-spawned", Commands: "start t.mount\nrun\nanswer MountPrepared\nanswer Spawned {\"PID\":11}"},
+			{Name: "start-refused", Commands: "start t.mount\nrun\nanswer MountPrepared {\"Message\":\"no\"}"},
+			{Name: "start-stop", Commands: "start t.mount\nrun\nstop t.mount\nrun\nanswer MountPrepared"},
+			{Name: "stop", Commands: "stop t.mount\nrun\nanswer Spawned {\"PID\":11}"},
+			{Name: "stop-killed", Commands: "stop t.mount\nrun\nanswer Killed {\"Left\":true}"},
+			{Name: "reload", Commands: "reload t.mount\nrun\nanswer Spawned {\"PID\":11}"},
+			{Name: "mounted", Commands: there},
+			{Name: "gone", Commands: there + "\nevent MountTable {\"Gone\":[\"/t\"]}"},
+			{Name: "exit-ok", Commands: "event ProcessExited {\"PID\":10,\"Exit\":{\"c\":\"exited\"}}"},
+			{Name: "exit-bad", Commands: bad},
+			{Name: "exit-bad-mounted", Commands: there + "\n" + bad},
+			{Name: "timeout", Commands: "wait 20\nanswer Killed {\"Left\":true}"},
+			{Name: "timeout-nobody", Commands: "wait 20\nanswer Killed {\"Left\":false}"},
+			{Name: "cgroup-empty", Commands: "event CgroupEmpty {\"Unit\":\"t.mount\"}"},
+			{Name: "removed", Commands: "restore\nanswer DirectoriesRemoved"},
+			{Name: "reset-failed", Commands: "reset-failed t.mount"},
+			{Name: "restore", Commands: "restore"},
+			{Name: "stray-exit", Commands: "event ProcessExited {\"PID\":999}"},
+		},
+		Put: func(sub string) (any, []int32) {
+			s := mount.State{Sub: mount.SubState(sub)}
+			var pids []int32
+			if mount.HoldsProcess(s.Sub) {
+				s.ControlPID, s.Phase, s.Realized = 10, machine.ExecMount, true
+				s.Timer = control.Timer{From: 1_000_000}
+				pids = []int32{10}
 			}
-			if holds := after.ControlPID != 0; holds != mount.HoldsProcess(after.Sub) && after.Spawning == 0 {
-				t.Errorf("%s after %s: %s with control pid %d", sub, c.name, after.Sub, after.ControlPID)
+			switch s.Sub {
+			case mount.Mounted, mount.MountingDone, mount.Remounting, mount.RemountingSigterm, mount.RemountingSigkill:
+				s.Kernel = &machine.MountInfo{Where: "/t", What: "old", Type: "tmpfs", Options: "rw"}
+			case mount.Failed:
+				s.Result = mount.ResultProtocol
+			case mount.Cleaning:
+				s.Removing = 5
 			}
+			return s, pids
+		},
+		Check: func(t *testing.T, sub, column string, m machine.Machine) {
+			s := m.(*mount.Machine).State()
+			if holds := s.ControlPID != 0; holds != mount.HoldsProcess(s.Sub) && s.Spawning == 0 {
+				t.Errorf("%s after %s: %s with control pid %d", sub, column, s.Sub, s.ControlPID)
+			}
+		},
+	}
+	for _, s := range mount.SubStates() {
+		if mount.ActiveStateOf(s) == "" {
+			t.Errorf("%s has no active state", s)
 		}
+		table.Subs = append(table.Subs, string(s))
 	}
-	b.WriteString("\n")
-	const file = "testdata/transitions.tsv"
-	want, err := os.ReadFile(file)
-	if err != nil && !*rewrite {
-		t.Fatal(err)
-	}
-	compare(t, file, string(want), b.String())
-}
-
-// place puts a mount into a sub-state and carries out commands.
-func place(t *testing.T, sub mount.SubState, commands string) (before, after mount.State) {
-	t.Helper()
-	s := enginetest.NewScript(enginetest.Puppets(), mount.Descriptor())
-	if _, err := s.Run("units\nt.mount: What=tmpfs Where=/t TimeoutSec=10s\n----\n\nload t.mount\n----\n"); err != nil {
-		t.Fatal(err)
-	}
-	before = mount.State{Sub: sub}
-	if mount.HoldsProcess(sub) {
-		before.ControlPID, before.Phase, before.Realized = 10, machine.ExecMount, true
-		before.Timer = control.Timer{From: 1_000_000}
-	}
-	switch sub {
-	case mount.Mounted, mount.MountingDone, mount.Remounting, mount.RemountingSigterm, mount.RemountingSigkill:
-		before.Kernel = &machine.MountInfo{Where: "/t", What: "old", Type: "tmpfs", Options: "rw"}
-	case mount.Failed:
-		before.Result = mount.ResultProtocol
-	case mount.Cleaning:
-		before.Removing = 5
-	}
-	data, err := json.Marshal(before)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Put("t.mount", data, before.ControlPID); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Run(commands + "\n----\n"); err != nil {
-		t.Fatal(sub, err)
-	}
-	u := s.Engine.Unit("t.mount")
-	if u == nil || u.Machine() == nil {
-		return before, mount.State{Sub: mount.Dead}
-	}
-	return before, *u.Machine().(*mount.Machine).State()
+	table.Run(t)
 }
 
 // TestCommands holds the command lines against what systemd 257 runs.

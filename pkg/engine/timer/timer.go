@@ -69,6 +69,9 @@ func (m *Machine) Step(h machine.Host, ev machine.Event) {
 }
 
 func (m *Machine) stampRead(h machine.Host, e machine.StampRead) {
+	if t, _ := h.Job(); t != job.Start {
+		return // the start was given up meanwhile
+	}
 	switch {
 	case e.Message != "":
 		h.Log(control.LogWarning, "", "Stamp file: "+e.Message)
