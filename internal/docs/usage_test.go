@@ -52,6 +52,15 @@ func fieldNames(r *unit.Row) []string {
 	if _, ok := unit.DepTypeFromString(name); ok {
 		return []string{"Dep" + name}
 	}
+	// Lists of which each row adds one kind of entry.
+	for _, list := range []struct {
+		in            unit.Sections
+		prefix, field string
+	}{{unit.InTimer, "On", ".Timers"}, {unit.InSocket, "Listen", ".Listen"}} {
+		if r.In == list.in && strings.HasPrefix(name, list.prefix) {
+			return []string{list.field}
+		}
+	}
 	for _, prefix := range []string{"Condition", "Assert"} {
 		if test, ok := strings.CutPrefix(name, prefix); ok {
 			return []string{`"` + test + `"`}
