@@ -54,7 +54,9 @@ type Engine struct {
 
 	units []*Unit // by uid; nil where the number is free
 	free  []uid
-	names map[string]*Unit
+	// sorted is what Units gives, nil after a change.
+	sorted []*Unit
+	names  map[string]*Unit
 
 	jobs    map[job.ID]*Job
 	lastJob job.ID
@@ -235,8 +237,11 @@ func (e *Engine) Unit(name string) *Unit { return e.names[name] }
 // UnitByPID gives the unit that a main or control process belongs to, nil if there is none.
 func (e *Engine) UnitByPID(pid int32) *Unit { return e.pids[pid] }
 
-// Units lists the loaded units in the order of their names.
+// Units lists the loaded units in the order of their names. The list is shared until a unit comes or goes: it must not be changed.
 func (e *Engine) Units() []*Unit {
+	if e.sorted != nil {
+		return e.sorted
+	}
 	out := make([]*Unit, 0, len(e.units))
 	for _, u := range e.units {
 		if u != nil {
@@ -249,6 +254,7 @@ func (e *Engine) Units() []*Unit {
 		}
 		return 1
 	})
+	e.sorted = out
 	return out
 }
 

@@ -35,6 +35,7 @@ func (e *Engine) adopt(name string, cfg *unit.Unit) *Unit {
 		return u
 	}
 	u := &Unit{cfg: cfg}
+	e.sorted = nil
 	if n := len(e.free); n > 0 {
 		u.id = e.free[n-1]
 		e.free = e.free[:n-1]
@@ -321,6 +322,7 @@ func (e *Engine) forget(u *Unit) {
 		return
 	}
 	u.flags |= removed
+	e.sorted = nil
 	e.units[u.id] = nil
 	e.free = append(e.free, u.id)
 	if u.state != nil {

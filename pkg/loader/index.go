@@ -89,6 +89,17 @@ func Scan(path []string) *Index {
 	return x
 }
 
+// stale reports whether an entry was added to or removed from one of the directories since they were listed.
+func (x *Index) stale() bool {
+	for i, dir := range x.dirs {
+		var st unix.Stat_t
+		if unix.Stat(dir, &st) != nil || st.Mtim.Nano() != x.dirTimes[i] {
+			return true
+		}
+	}
+	return false
+}
+
 func (x *Index) scanDir(dir string) {
 	_ = eachEntry(dir, func(name string, st *unix.Stat_t, fd int) {
 		switch st.Mode & unix.S_IFMT {

@@ -19,6 +19,8 @@ const fileMax = 16 << 20
 type Loader struct {
 	path     []string
 	index    *Index
+	extra    *Index // a later one, for names that index has no file of; nil: none was needed
+	version  uint64 // counts the changes that were made to index itself
 	host     *unit.Host
 	defaults *unit.Defaults
 	sources  map[string]int64 // SourcePath= of loaded units, and when it was changed, ns
@@ -53,6 +55,9 @@ func interner() func(s string) string {
 // Index is the index in use.
 func (l *Loader) Index() *Index { return l.index }
 
+// Version changes whenever the index in use was changed (transient units, drop-ins of set-property): a scan that began before misses that.
+func (l *Loader) Version() uint64 { return l.version }
+
 // Path is the search path.
 func (l *Loader) Path() []string { return l.path }
 
@@ -64,7 +69,7 @@ func (l *Loader) Defaults() *unit.Defaults { return l.defaults }
 
 // Use changes to a newer index.
 func (l *Loader) Use(x *Index) {
-	l.index = x
+	l.index, l.extra = x, nil
 	for _, p := range x.problems {
 		l.report(unit.Message{Level: unit.LevelWarning, Text: p})
 	}
@@ -76,6 +81,17 @@ func (l *Loader) SetDefaults(d *unit.Defaults) { l.defaults = d }
 // Load gives the configuration of the unit that goes by name; never nil.
 func (l *Loader) Load(name string) *unit.Unit {
 	r := l.index.Resolve(name)
+	x := l.index
+	if r.Fragment == "" && r.Err == nil && l.index.stale() {
+		// A file that was written since the last reload is found, as long as its unit isn't known yet. This costs a look at the directories for names
+		// without a file, and a listing only when one of them changed again. The index itself stays what the loaded units were made from.
+		if l.extra == nil || l.extra.stale() {
+			l.extra = Scan(l.path)
+		}
+		if later := l.extra.Resolve(name); later.Fragment != "" {
+			x, r = l.extra, later
+		}
+	}
 	if r.Err != nil {
 		return l.broken(name, r.Names, unit.StateError, unit.ErrLoadFailed, r.Err.Error())
 	}
@@ -99,7 +115,7 @@ func (l *Loader) Load(name string) *unit.Unit {
 		}
 		src.Fragment = &unit.File{Path: r.Fragment, Text: text}
 	}
-	for _, p := range l.index.DropIns(r.Names) {
+	for _, p := range x.DropIns(r.Names) {
 		text, err := readFile(p)
 		if err != nil {
 			l.report(unit.Message{Level: unit.LevelError, File: p, Text: err.Error() + "; the drop-in is ignored"})
@@ -107,7 +123,7 @@ func (l *Loader) Load(name string) *unit.Unit {
 		}
 		src.DropIns = append(src.DropIns, unit.File{Path: p, Text: text})
 	}
-	for _, k := range l.index.Links(r.Names) {
+	for _, k := range x.Links(r.Names) {
 		src.Links = append(src.Links, unit.Link{Path: k.Path, Type: k.Type, Name: k.Name})
 	}
 	u, messages := unit.Load(l.host, l.defaults, &src)
@@ -193,6 +209,7 @@ func readFile(path string) (string, error) {
 
 // AddTransient makes the index know a fragment that was just written below the transient directory, without a new scan.
 func (l *Loader) AddTransient(name, path string) {
+	l.version++
 	var st unix.Stat_t
 	if unix.Lstat(path, &st) != nil {
 		return
@@ -209,6 +226,7 @@ func (l *Loader) AddTransient(name, path string) {
 
 // RefreshDropIns lists the directories NAME.d of one unit again, after a drop-in of it was written or removed.
 func (l *Loader) RefreshDropIns(name string) {
+	l.version++
 	key := name + ".d"
 	delete(l.index.dropins, key)
 	seen := map[identity]bool{} // directories may be there now that were not when the index was made
@@ -235,6 +253,7 @@ func (x *Index) Files() map[string]string {
 
 // RemoveTransient takes a fragment below the transient directory out of the index; false if it isn't there.
 func (l *Loader) RemoveTransient(name, path string) bool {
+	l.version++
 	list := l.index.files[name]
 	for i, f := range list {
 		if f.path == path {

@@ -12,36 +12,40 @@ import (
 // NeedReload reports whether the files of a loaded unit changed since the index was made: its fragment, drop-ins and source, and whether there are
 // drop-ins more or less. It costs a stat of each of these and of the directories of the search path.
 func (l *Loader) NeedReload(u *unit.Unit) bool {
-	if u.FragmentPath != "" && l.changed(u.Names, u.FragmentPath) {
+	x := l.index
+	if l.extra != nil && x.Resolve(u.Name).Fragment == "" {
+		x = l.extra
+	}
+	if u.FragmentPath != "" && x.changed(u.Names, u.FragmentPath) {
 		return true
 	}
 	if u.SourcePath != "" && !strings.HasPrefix(u.SourcePath, "/proc/") && l.sources[u.SourcePath] != modified(u.SourcePath) {
 		return true
 	}
 	for _, p := range u.DropInPaths {
-		if l.index.changedDropIn(p) {
+		if x.changedDropIn(p) {
 			return true
 		}
 	}
-	return l.index.otherDropIns(u.Names)
+	return x.otherDropIns(u.Names)
 }
 
-func (l *Loader) changed(names []string, fragment string) bool {
+func (x *Index) changed(names []string, fragment string) bool {
 	for _, name := range names {
-		for _, f := range l.index.files[name] {
+		for _, f := range x.files[name] {
 			if f.path == fragment {
-				return f.id != l.index.currentIdentity(fragment)
+				return f.id != x.currentIdentity(fragment)
 			}
 		}
 		if unit.Form(name) == unit.NameInstance {
-			for _, f := range l.index.files[unit.TemplateOf(name)] {
+			for _, f := range x.files[unit.TemplateOf(name)] {
 				if f.path == fragment {
-					return f.id != l.index.currentIdentity(fragment)
+					return f.id != x.currentIdentity(fragment)
 				}
 			}
 		}
 	}
-	return l.index.currentIdentity(fragment) == identity{}
+	return x.currentIdentity(fragment) == identity{}
 }
 
 // currentIdentity looks at a file as the scan does.

@@ -19,12 +19,11 @@ func (m *Manager) reload(done func(err error)) {
 	m.bus.api.Reloading(true)
 	m.log.info("", "Reloading.")
 	run := m.generatorRun()
-	old, path := m.src.Index(), m.src.Path()
+	path, version := m.src.Path(), m.src.Version()
 	queued := m.work.add(func() func() {
 		problems := run.all()
 		cfg, messages, err := loadManagerConfig(m.system)
 		now := loader.Scan(path)
-		changes := loader.Compare(old, now)
 		return func() {
 			for _, p := range append(problems, messages...) {
 				m.log.warning("", "%s", p)
@@ -32,7 +31,7 @@ func (m *Manager) reload(done func(err error)) {
 			if err == nil {
 				m.applyConfig(cfg)
 			}
-			m.reloaded(now, changes)
+			m.reloaded(now, version)
 		}
 	})
 	if !queued {
@@ -42,7 +41,11 @@ func (m *Manager) reload(done func(err error)) {
 }
 
 // reloaded swaps the index and tells the engine which loaded units are concerned.
-func (m *Manager) reloaded(now *loader.Index, changes loader.Changes) {
+func (m *Manager) reloaded(now *loader.Index, version uint64) {
+	if m.src.Version() != version {
+		now = loader.Scan(m.src.Path()) // a transient unit was made meanwhile: the list would miss it
+	}
+	changes := loader.Compare(m.src.Index(), now)
 	m.src.Use(now)
 	var changed []string
 	if !changes.Empty() {
