@@ -61,6 +61,10 @@ func Open(s *unit.Socket, o Options) (ports []Port, err error) {
 			}
 			return nil, fmt.Errorf("Listen%s=%s: %w", l.Kind, l.Address, err)
 		}
+		attributes(s.XAttrListen, "XAttrListen=", o.Warn, func(name string, v []byte) error { return unix.Fsetxattr(p.FD, name, v, 0) })
+		if OnDisk(p.Kind, p.Address) {
+			attributes(s.XAttrEntryPoint, "XAttrEntryPoint=", o.Warn, func(name string, v []byte) error { return unix.Lsetxattr(p.Address, name, v, 0) })
+		}
 		ports = append(ports, p)
 	}
 	if err := symlinks(s); err != nil {

@@ -2,6 +2,7 @@ package listen
 
 import (
 	"errors"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -141,6 +142,22 @@ func buffer(fd int, what string, size uint64, force, polite int, say func(string
 		return
 	}
 	warn(say, what, unix.SetsockoptInt(fd, unix.SOL_SOCKET, polite, n))
+}
+
+// attributes sets NAME=VALUE extended attributes with set. Sockets take attributes of their users on new kernels only.
+func attributes(list []string, what string, say func(string, ...any), set func(name string, value []byte) error) {
+	for _, a := range list {
+		name, text, _ := strings.Cut(a, "=")
+		if err := set(name, []byte(text)); err != nil {
+			say("%s%s: %v", what, name, err)
+		}
+	}
+}
+
+// Accepted sets the options of a connection.
+func Accepted(conn int, s *unit.Socket, say func(format string, args ...any)) {
+	Apply(conn, s, say)
+	attributes(s.XAttrAccept, "XAttrAccept=", say, func(name string, v []byte) error { return unix.Fsetxattr(conn, name, v, 0) })
 }
 
 // xattr labels a descriptor where the kernel has SMACK.

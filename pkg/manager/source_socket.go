@@ -102,7 +102,7 @@ func (m *Manager) connection(name string, fd int) *machine.Connection {
 		return nil
 	}
 	if u := m.eng.Config(name); u != nil {
-		listen.Apply(fd, u.GetSocket(), func(format string, args ...any) { m.log.warning(name, format, args...) })
+		listen.Accepted(fd, u.GetSocket(), func(format string, args ...any) { m.log.warning(name, format, args...) })
 	}
 	return &machine.Connection{
 		Handle: m.fds.add(fd), Instance: peer.Instance, Source: peer.Source, Peer: peer.Text, Env: slices.Clip(peer.Env),

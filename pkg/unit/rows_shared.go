@@ -167,7 +167,7 @@ func socketRows() []*Row {
 		{"ListenMessageQueue", "MessageQueue", messageQueueName, "Name of a message queue.", "/web", 27},
 		{"ListenUSBFunction", "USBFunction", nodeAddress, "Path of a USB gadget's end points.", "/run/ffs", 227},
 	} {
-		opts := []option{since(l.since), accepted(laterNote)}
+		opts := []option{since(l.since), full}
 		if i == 0 {
 			opts = append(opts, prop("Listen"), settable)
 		}
@@ -186,10 +186,10 @@ func timerRows() []*Row {
 		{"UnitActive", "OnUnitActiveSec", "Elapse this long after the unit was last started.", "1d"},
 		{"UnitInactive", "OnUnitInactiveSec", "Elapse this long after the unit last stopped.", "1h"},
 	} {
-		rows = append(rows, customRow(InTimer, t.directive, timerImpl(t.base), t.doc, t.example, since(1), settable, accepted(laterNote)))
+		rows = append(rows, customRow(InTimer, t.directive, timerImpl(t.base), t.doc, t.example, since(1), settable, full))
 	}
 	return append(rows, customRow(InTimer, "OnCalendar", timerImpl("Calendar"), "Elapse at these times.",
-		"Mon..Fri *-*-* 09:00:00", since(197), settable, accepted(laterNote)))
+		"Mon..Fri *-*-* 09:00:00", since(197), settable, full))
 }
 
 // pathRows adds the watches, which share one list.

@@ -137,7 +137,7 @@ func (m *Machine) connect(h machine.Host, c machine.Connection) {
 	m.s.Connections[name] = c.Source
 	c.Name = s.FileDescriptorName
 	if err := h.Connect(name, c); err != nil {
-		delete(m.s.Connections, name)
+		m.forgetConnection(name)
 		if !h.Peer(name).Loaded {
 			h.Log(control.LogErr, "", "Failed to load connection service unit: "+err.Message)
 			m.enterStopPre(h, ResultResources)
@@ -205,6 +205,10 @@ func (m *Machine) connectionChanged(h machine.Host, name string, now machine.Act
 	if !now.IsInactiveOrFailed() || h.Peer(name).Job != "" {
 		return
 	}
+	m.forgetConnection(name)
+}
+
+func (m *Machine) forgetConnection(name string) {
 	delete(m.s.Connections, name)
 	if len(m.s.Connections) == 0 {
 		m.s.Connections = nil

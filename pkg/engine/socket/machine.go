@@ -1,6 +1,8 @@
 package socket
 
 import (
+	"slices"
+
 	"github.com/muster-init/muster/pkg/engine/control"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/job"
@@ -257,8 +259,24 @@ func (m *Machine) ConfigChanged(h machine.Host) {
 		}
 	}
 	m.s.Ports = kept
-	if len(gone) > 0 {
-		h.Emit(machine.CloseSockets{Unit: h.Unit().Name, Ports: gone})
+	if len(gone) == 0 {
+		return
+	}
+	var closing []machine.Handle
+	for _, p := range gone {
+		closing = append(closing, p.Handle)
+	}
+	if m.s.Sub == Listening {
+		h.Emit(machine.UnwatchSockets{Unit: h.Unit().Name, Ports: closing})
+	}
+	m.s.Paused = slices.DeleteFunc(m.s.Paused, func(p Paused) bool { return slices.Contains(closing, p.Handle) })
+	if len(m.s.Paused) == 0 {
+		m.s.Paused = nil
+	}
+	h.Emit(machine.CloseSockets{Unit: h.Unit().Name, Ports: gone})
+	if len(kept) == 0 {
+		h.Log(control.LogWarning, "", "Socket unit configuration has changed while unit has been running, no open socket file descriptor left. "+
+			"The socket unit is not functional until restarted.")
 	}
 }
 

@@ -113,10 +113,10 @@ func (m *Machine) timedOut(h machine.Host) {
 			return
 		}
 		warn("Stopping timed out. Skipping SIGKILL. Ignoring.")
-		m.enterStopPost(h, ResultTimeout)
+		m.enterClose(h, ResultTimeout)
 	case StopPreSigkill:
 		warn("Processes still around after SIGKILL. Ignoring.")
-		m.enterStopPost(h, ResultTimeout)
+		m.enterClose(h, ResultTimeout)
 	case StopPost:
 		warn("Stopping timed out (2). Terminating.")
 		m.enterSignal(h, FinalSigterm, ResultTimeout)
