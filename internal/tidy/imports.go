@@ -66,8 +66,8 @@ type ban struct {
 var pure = []string{"pkg/unit/...", "pkg/depend", "pkg/job", "pkg/engine/...", "pkg/execplan/..."}
 
 var bans = []ban{
-	{pure, nil, []string{"os/...", "net", "net/http/...", "syscall", "golang.org/x/sys/...", "io/fs", "os/exec", "unsafe", "runtime/..."},
-		"a pure package does no I/O: it is simulated by the million steps, planned without doing and replayed"},
+	{pure, []string{"pkg/engine/enginetest/table.go"}, []string{"os/...", "net", "net/http/...", "syscall", "golang.org/x/sys/...", "io/fs", "os/exec", "unsafe", "runtime/..."},
+		"a pure package does no I/O: it is simulated by the million steps, planned without doing and replayed (a test helper reads scripts)"},
 	{pure, []string{"pkg/unit/value"}, []string{"time"}, "the time comes in with the event, in µs; only calendar arithmetic on a given location needs package time"},
 	{pure, nil, []string{"sync/...", "context"}, "a pure package has no goroutines, so it has nothing to lock or to cancel"},
 	{pure, nil, []string{"math/rand/...", "crypto/rand"}, "randomness comes in as a seed, else no run can be repeated"},
@@ -81,6 +81,7 @@ var bans = []ban{
 	{[]string{"pkg/...", "cmd/muster"}, []string{"pkg/sandbox"}, []string{Module + "/pkg/sandbox"},
 		"what confines a child runs in the executor, never in PID 1: it unshares, mounts and drops what PID 1 must keep"},
 	{[]string{"pkg/..."}, nil, []string{Module + "/pkg/manager"}, "nothing depends on the shell"},
+	{[]string{"pkg/...", "cmd/..."}, nil, []string{Module + "/pkg/engine/enginetest"}, "the simulator is for tests"},
 	{[]string{"pkg/...", "cmd/..."}, nil, []string{Module + "/test/...", Module + "/internal/..."}, "tests are not linked into programs"},
 }
 
@@ -102,7 +103,7 @@ var libraries = []library{
 	{"github.com/containerd/cgroups/v3/...", []string{"pkg/sandbox", "pkg/ctl/...", "test/..."}, "device programs and statistics; 6 times slower per cgroup than pkg/cgroup"},
 	{"github.com/cilium/ebpf/...", []string{"pkg/cgroup", "pkg/sandbox"}, "programs attached to control groups"},
 	{"github.com/spf13/...", []string{"pkg/ctl/..."}, "musterctl's help and completion"},
-	{"github.com/google/go-cmp/...", nil, "tests only"},
+	{"github.com/google/go-cmp/...", []string{"pkg/engine/enginetest"}, "tests only"},
 	{"pgregory.net/rapid", nil, "tests only"},
 }
 
