@@ -66,6 +66,12 @@ func fieldNames(r *unit.Row) []string {
 			return []string{`"` + test + `"`}
 		}
 	}
+	switch {
+	case r.In == unit.InTimer && strings.HasPrefix(name, "On") && !strings.HasSuffix(name, "Change"):
+		return []string{`"` + strings.TrimSuffix(strings.TrimPrefix(name, "On"), "Sec") + `"`} // TimerSpec.Base
+	case r.In == unit.InPath && strings.Contains(r.Example, "/"):
+		return []string{`"` + name + `"`} // PathSpec.Type
+	}
 	names := []string{"." + name}
 	if base, ok := strings.CutSuffix(name, "Sec"); ok {
 		names = append(names, "."+base+"USec")

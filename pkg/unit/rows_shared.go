@@ -205,7 +205,7 @@ func pathRows() []*Row {
 		{"PathModified", "Activate when the path changes, also by plain writes.", 38},
 		{"DirectoryNotEmpty", "Activate when the directory isn't empty.", 1},
 	} {
-		opts := []option{since(p.since), accepted(laterNote)}
+		opts := []option{since(p.since), full}
 		if i == 0 {
 			opts = append(opts, prop("Paths"), settable)
 		}

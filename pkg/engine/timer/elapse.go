@@ -75,7 +75,7 @@ func (m *Machine) compute(h machine.Host, clockSet bool) (n next) {
 			base, clock = control.AddUSec(base, now.Boottime-now.Monotonic), now.Boottime
 		}
 		e.At = control.AddUSec(base, spec.USec)
-		if once(spec.Base) && !m.s.LastTrigger.IsZero() && !clockSet && e.At < clock {
+		if once(spec.Base) && !m.s.LastTrigger.IsZero() && !clockSet && e.At <= clock {
 			e.Disabled = true
 			continue
 		}
