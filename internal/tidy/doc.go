@@ -9,6 +9,7 @@
 //	goroutines  `go` statements only where a reason is written down
 //	closure     what is linked into PID 1 and into the executor (docs/deps-*.txt is made by internal/docs)
 //	size        files up to 1000 lines, functions up to 100 lines of code
+//	format      gofmt
 //	words       a doc comment per package, no marks of unfinished work, no skipped test without a reason
 //	tables      a directive that claims to work is read by something outside pkg/unit
 //	links       every link and path in docs/ and README.md leads somewhere

@@ -209,6 +209,11 @@ func TestSizesFindsPlanted(t *testing.T) {
 	found(t, tree.Sizes(), "pkg/a/long.go: 1001 lines", "pkg/a/mark.go: the mark", "pkg/a/code.go:2: x has 102 lines")
 }
 
+func TestFormatFindsPlanted(t *testing.T) {
+	tree := planted(t, map[string]string{"pkg/a/a.go": "package a\n\nvar  x = 1\n", "pkg/b/b.go": "package b\n\nvar x = 1\n"})
+	found(t, tree.Format(), "pkg/a/a.go: gofmt -w")
+}
+
 func TestWordsFindsPlanted(t *testing.T) {
 	up := strings.Repeat("../", 3)
 	tree := planted(t, map[string]string{

@@ -55,6 +55,7 @@ func TestPurity(t *testing.T)     { none(t, repository(t).Statements()) }
 func TestMapOrder(t *testing.T)   { none(t, repository(t).MapOrder(typesOf(t))) }
 func TestGoroutines(t *testing.T) { none(t, repository(t).Goroutines(typesOf(t))) }
 func TestDeadRows(t *testing.T)   { none(t, repository(t).DeadRows(typesOf(t))) }
+func TestFormat(t *testing.T)     { none(t, repository(t).Format()) }
 func TestSizes(t *testing.T)      { none(t, repository(t).Sizes()) }
 func TestDocs(t *testing.T)       { none(t, repository(t).Docs()) }
 func TestWords(t *testing.T)      { none(t, repository(t).Words()) }

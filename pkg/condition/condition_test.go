@@ -111,7 +111,9 @@ func TestEveryConditionIsKnown(t *testing.T) {
 
 func TestAllAndTriggers(t *testing.T) {
 	f := root(t)
-	null := func(v string, trigger bool) unit.Condition { return unit.Condition{Type: "ConditionNull", Param: v, Trigger: trigger} }
+	null := func(v string, trigger bool) unit.Condition {
+		return unit.Condition{Type: "ConditionNull", Param: v, Trigger: trigger}
+	}
 	for _, c := range []struct {
 		list []unit.Condition
 		want bool
