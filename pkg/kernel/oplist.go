@@ -13,8 +13,9 @@ import (
 // environment and the arguments of a service count towards it.
 const MaxOpListBytes = 8 << 20
 
-// MaxOps bounds the number of ops of one list.
-const MaxOps = 4096
+// MaxOps bounds the number of ops of one list: enough for a service with 20,000
+// sockets, each of which takes three.
+const MaxOps = 1 << 16
 
 // pidDigits is the room kept in an environment string for a decimal pid:
 // PID_MAX_LIMIT has 7 digits, an int64 20.
