@@ -137,33 +137,18 @@ func (m *Machine) giveUp(h machine.Host) {
 }
 
 // CanClean lists what Clean can remove.
-func (m *Machine) CanClean(cfg *unit.Unit) []string {
-	e := cfg.GetExec()
-	var kinds []string
-	for _, d := range []struct {
-		kind string
-		dir  unit.Directory
-	}{
-		{"configuration", e.ConfigurationDirectory}, {"state", e.StateDirectory}, {"cache", e.CacheDirectory},
-		{"logs", e.LogsDirectory}, {"runtime", e.RuntimeDirectory},
-	} {
-		if len(d.dir.Items) > 0 {
-			kinds = append(kinds, d.kind)
-		}
-	}
-	return kinds
-}
+func (m *Machine) CanClean(cfg *unit.Unit) []string { return control.DirectoryKinds(cfg) }
 
 // Clean removes directories of a dead mount.
 func (m *Machine) Clean(h machine.Host, mask []string) *machine.Error {
 	if m.s.Sub != Dead || m.busy() {
-		return &machine.Error{Name: "org.freedesktop.systemd1.UnitBusy", Message: "Unit is not inactive or has pending job."}
+		return control.ErrUnitBusy
 	}
 	kinds := slices.DeleteFunc(m.CanClean(h.Unit()), func(k string) bool {
 		return !slices.Contains(mask, k) && !slices.Contains(mask, "all")
 	})
 	if len(kinds) == 0 {
-		return &machine.Error{Name: "org.freedesktop.systemd1.NothingToClean", Message: "No matching resources found."}
+		return control.ErrNothingToClean
 	}
 	m.s.CleanKinds, m.s.CleanResult = kinds, ""
 	m.s.Removing = h.Query(machine.RemoveDirectories{Unit: h.Unit().Name, Kinds: kinds})
