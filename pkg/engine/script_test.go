@@ -1,17 +1,12 @@
 package engine_test
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/muster-init/muster/pkg/engine/enginetest"
 )
-
-var rewrite = flag.Bool("rewrite", false, "write the results into the scripts")
 
 // TestScripts runs testdata/*.txt; package enginetest says what is in them.
 func TestScripts(t *testing.T) {
@@ -29,15 +24,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if *rewrite {
-				if err := os.WriteFile(f, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if d := cmp.Diff(string(want), got); d != "" {
-				t.Error(d)
-			}
+			enginetest.Compare(t, f, string(want), got)
 		})
 	}
 }

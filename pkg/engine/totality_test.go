@@ -175,7 +175,7 @@ func FuzzRestore(f *testing.F) {
 
 // TestGoldenSnapshot requires that snapshots of earlier versions still load, and say the same again.
 func TestGoldenSnapshot(t *testing.T) {
-	if *rewrite {
+	if *enginetest.Rewrite {
 		if err := os.WriteFile("testdata/snapshot-1.json", golden(), 0o644); err != nil {
 			t.Fatal(err)
 		}
