@@ -29,6 +29,9 @@ const (
 // errDone ends a tool with status 0 after an option that only prints.
 var errDone = errors.New("done")
 
+// errHelp asks a small tool for its help.
+var errHelp = errors.New("help")
+
 // usageError is printed as it is; the tool ends with status 1.
 type usageError string
 

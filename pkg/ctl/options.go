@@ -74,7 +74,7 @@ func (s *systemctl) queryOptions() []option {
 			if err != nil {
 				return fmt.Errorf("Failed to parse lines '%s'", v)
 			}
-			o.lines = int(n)
+			o.lines, o.linesSet = int(n), true
 			return nil
 		}},
 		{long: "timestamp", arg: needsArgument, name: "FORM", doc: "form of time stamps: pretty, us, utc, us+utc, unix", values: constant(timestamps), set: func(v string) error {

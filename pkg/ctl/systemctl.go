@@ -60,6 +60,7 @@ type systemctlOptions struct {
 	noAskPassword                           bool
 	host, machine, root, image              string
 	lines                                   int
+	linesSet                                bool
 	output                                  string
 	timestamp                               value.TimestampStyle
 	presetMode                              string
