@@ -90,6 +90,9 @@ func (s *Server) broadcastTo(wanted bool, path bus.ObjectPath, iface, member, si
 	msg.SetBody(sig, &s.signal)
 	for c := range s.clients {
 		if c.Private && c.Conn.Ready() || c.subscribed || wanted && !c.Private {
+			if member == "PropertiesChanged" && s.lags(c, path) {
+				continue
+			}
 			_, _ = c.Conn.Queue(msg)
 			msg.Serial = 0
 			s.b.Touched(c)
@@ -178,6 +181,7 @@ func (s *Server) Flush() {
 	for len(s.pending.units) > 0 {
 		s.flushUnit(s.pending.units[0])
 	}
+	s.catchUp()
 	if s.pending.manager {
 		s.pending.manager = false
 		s.propertiesChanged(root, s.manager, &object{manager: true})
@@ -213,15 +217,20 @@ func (s *Server) propertiesChanged(path bus.ObjectPath, i *iface, obj *object) {
 		return
 	}
 	wanted := obj.unit != nil && len(obj.unit.Clients()) > 0
-	s.broadcastTo(wanted, path, ifaceProps, "PropertiesChanged", "sa{sv}as", func(e *bus.Encoder) {
-		e.String(i.name)
-		mark := e.BeginArray('{')
-		for _, p := range i.emitting {
-			e.Entry(p.name)
-			e.Variant(p.sig)
-			s.write(p, obj, e)
-		}
-		e.EndArray(mark)
-		e.Strings(i.invalidating)
-	})
+	s.broadcastTo(wanted, path, ifaceProps, "PropertiesChanged", changedSig, func(e *bus.Encoder) { s.writeChanged(e, i, obj) })
+}
+
+const changedSig = "sa{sv}as"
+
+// writeChanged writes the body of PropertiesChanged for one interface.
+func (s *Server) writeChanged(e *bus.Encoder, i *iface, obj *object) {
+	e.String(i.name)
+	mark := e.BeginArray('{')
+	for _, p := range i.emitting {
+		e.Entry(p.name)
+		e.Variant(p.sig)
+		s.write(p, obj, e)
+	}
+	e.EndArray(mark)
+	e.Strings(i.invalidating)
 }

@@ -41,11 +41,13 @@ type Server struct {
 
 	fileStates *fileStates
 	usage      usageCache
+	lagging    map[*Client]*lag
 }
 
 // New makes the objects over a backend.
 func New(b Backend) *Server {
-	s := &Server{b: b, clients: map[*Client]struct{}{}, types: map[unit.Type]*iface{}, watchers: map[uint32]*Client{}}
+	s := &Server{b: b, clients: map[*Client]struct{}{}, types: map[unit.Type]*iface{}, watchers: map[uint32]*Client{},
+		lagging: map[*Client]*lag{}}
 	s.manager, s.unit, s.jobIface, s.logControl = managerInterface(), unitInterface(), jobInterface(), logControlInterface()
 	s.own = ownInterface()
 	for _, t := range unit.Types() {
@@ -62,11 +64,16 @@ func typeName(t unit.Type) string {
 }
 
 // Connected adds a client.
-func (s *Server) Connected(c *Client) { s.clients[c] = struct{}{} }
+func (s *Server) Connected(c *Client) {
+	// Behind the message bus there is always somebody who listens (logind); the bus drops what nobody there has asked for.
+	c.subscribed = c.subscribed || !c.Private
+	s.clients[c] = struct{}{}
+}
 
 // Disconnected forgets a client.
 func (s *Server) Disconnected(c *Client) {
 	delete(s.clients, c)
+	delete(s.lagging, c)
 	for id, w := range s.watchers {
 		if w == c {
 			delete(s.watchers, id)
