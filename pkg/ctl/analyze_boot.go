@@ -130,12 +130,12 @@ func (a *analyze) fetchTimes(t bootTimes) (map[string]unitTimes, bool) {
 		}
 		p := indexProperties(props)
 		u := unitTimes{name: list[i].name, activating: p.number("InactiveExitTimestampMonotonic"), active: p.number("ActiveEnterTimestampMonotonic")}
-		deactivating := p.number("ActiveExitTimestampMonotonic")
+		ended := p.number("InactiveEnterTimestampMonotonic")
 		switch {
 		case u.active >= u.activating:
 			u.took = u.active - u.activating
-		case deactivating >= u.activating:
-			u.took = deactivating - u.activating
+		case ended >= u.activating:
+			u.took = ended - u.activating
 		}
 		if u.activating != 0 {
 			out[u.name] = u

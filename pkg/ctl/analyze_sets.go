@@ -180,7 +180,7 @@ func analyzeCondition(a *analyze, args []string) int {
 			}
 		}
 		var messages []unit.Message
-		u, messages = unit.Load(a.host(), unit.BuiltinDefaults(), &unit.Source{Name: name, Fragment: &unit.File{Path: "command line", Text: text}})
+		u, messages = unit.Load(a.host(), unit.BuiltinDefaults(), &unit.Source{Name: "test.target", Fragment: &unit.File{Path: "command line", Text: text}})
 		for _, m := range messages {
 			a.errorf("%s", m.Text)
 		}

@@ -80,7 +80,7 @@ func (a *analyze) calendarTimes(c *value.Calendar, from value.USec, zone *time.L
 			label = fmt.Sprintf("Iteration #%d", i+1)
 		}
 		a.labelled(15, label, a.in(colorBrightBlue, value.FormatTimestamp(next, value.TimestampPretty, a.Location)))
-		if a.Location != time.UTC && a.Location.String() != "UTC" {
+		if !isUTC(a.Location, next) {
 			a.labelled(15, "(in UTC)", value.FormatTimestamp(next, value.TimestampUTC, time.UTC))
 		}
 		a.labelled(15, "From now", value.FormatRelative(next, a.now()))
@@ -97,7 +97,7 @@ func analyzeTimestamp(a *analyze, args []string) int {
 		}
 		a.labelled(15, "Original form", text)
 		a.labelled(15, "Normalized form", a.in(colorBrightBlue, value.FormatTimestamp(t, value.TimestampPretty, a.Location)))
-		if a.Location != time.UTC && a.Location.String() != "UTC" {
+		if !isUTC(a.Location, t) {
 			a.labelled(15, "(in UTC)", value.FormatTimestamp(t, value.TimestampUTC, time.UTC))
 		}
 		seconds := fmt.Sprintf("@%d", t/value.USecPerSec)
@@ -230,4 +230,10 @@ func analyzeArchitectures(a *analyze, args []string) int {
 	a.startPager(a.o.noPager)
 	t.print(a.Env, tableStyle{header: a.o.legend(), json: a.o.output})
 	return 0
+}
+
+// isUTC says that a time is shown in UTC anyway.
+func isUTC(l *time.Location, at value.USec) bool {
+	name, _ := time.UnixMicro(int64(at)).In(l).Zone()
+	return name == "UTC"
 }

@@ -73,14 +73,14 @@ func (o *escapeOptions) check(n int) string {
 // convert gives the text for one argument, or why there is none.
 func (o *escapeOptions) convert(e *Env, s string) (text, message string) {
 	switch {
+	case o.unescape:
+		return o.undo(s)
 	case o.mangle:
 		name, _, err := unit.Mangle(s, ".service", 0)
 		if err != nil {
 			return "", "Failed to mangle name: Invalid argument"
 		}
 		return name, ""
-	case o.unescape:
-		return o.undo(s)
 	}
 	text = unit.Escape(s)
 	if o.path {

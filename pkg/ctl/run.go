@@ -31,6 +31,7 @@ type transientRun struct {
 	expand                                            *bool
 	command                                           []string
 	terminal                                          *ptyPair
+	addRef                                            bool // keep the unit until we have seen how it ended
 }
 
 func (r *transientRun) options() []option {
@@ -292,16 +293,7 @@ func (r *transientRun) sliceName() (string, error) {
 		n, _, err := unit.Mangle(r.slice, ".slice", 0)
 		return n, err
 	}
-	path, err := r.callString("GetUnitByPID", uint32(os.Getpid()))
-	if err != nil {
-		return "", fmt.Errorf("Failed to get slice: %s", errorText(err))
-	}
-	name, _ := bus.UnitFromPath(bus.ObjectPath(path))
-	p, err := unitProperties(r.bus, name)
-	if err != nil {
-		return "", err
-	}
-	base := strings.TrimSuffix(p.str("Slice"), ".slice")
+	base := strings.TrimSuffix(ownSlice(r.readFile("/proc/self/cgroup")), ".slice")
 	if r.slice == "" {
 		return base + ".slice", nil
 	}
@@ -327,7 +319,7 @@ func (r *transientRun) serviceProperties() ([]assignment, error) {
 			list = append(list, assignment{name, "b", func(e *bus.Encoder) { e.Bool(true) }})
 		}
 	}
-	flag("AddRef", r.wait || r.pipe || r.pty)
+	flag("AddRef", r.addRef)
 	flag("RemainAfterExit", r.remain)
 	str("Type", r.serviceType)
 	str("User", r.uid)
@@ -337,26 +329,30 @@ func (r *transientRun) serviceProperties() ([]assignment, error) {
 		list = append(list, assignment{"Nice", "i", func(e *bus.Encoder) { e.Int32(int32(n)) }})
 	}
 	if r.sameDir && r.workingDirectory == "" {
-		r.workingDirectory, _ = os.Getwd()
+		if r.workingDirectory, err = os.Getwd(); err != nil {
+			return nil, fmt.Errorf("Failed to get current working directory: %s", errnoText(err))
+		}
 	}
-	str("WorkingDirectory", r.workingDirectory)
+	if r.workingDirectory != "/" {
+		str("WorkingDirectory", r.workingDirectory)
+	}
 	if r.pty {
 		path := r.terminal.path
 		for _, n := range []string{"StandardInput", "StandardOutput", "StandardError"} {
 			str(n, "tty")
 		}
 		str("TTYPath", path)
-		if t := r.Getenv("TERM"); t != "" {
-			r.environment = append([]string{"TERM=" + t}, r.environment...)
-		}
 	}
 	if r.pipe {
 		for i, n := range []string{"StandardInputFileDescriptor", "StandardOutputFileDescriptor", "StandardErrorFileDescriptor"} {
 			list = append(list, assignment{n, "h", func(e *bus.Encoder) { e.UnixFD(i) }})
 		}
 	}
-	if len(r.environment) > 0 {
-		env := r.environment
+	env := r.environment
+	if t := r.Getenv("TERM"); t != "" && r.pty {
+		env = append([]string{"TERM=" + t}, env...)
+	}
+	if len(env) > 0 {
 		list = append(list, assignment{"Environment", "as", func(e *bus.Encoder) { e.Strings(env) }})
 	}
 	if len(r.command) > 0 {
@@ -437,4 +433,21 @@ func lookupUser(name string) (*user.User, error) {
 		return &user.User{Uid: name, Gid: name}, nil
 	}
 	return u, nil
+}
+
+// ownSlice is the slice that a process is in, from its /proc/PID/cgroup.
+func ownSlice(text string) string {
+	slice := unit.RootSlice
+	for _, line := range strings.Split(text, "\n") {
+		path, ok := strings.CutPrefix(line, "0::")
+		if !ok {
+			continue
+		}
+		for _, part := range strings.Split(path, "/") {
+			if strings.HasSuffix(part, ".slice") {
+				slice = part
+			}
+		}
+	}
+	return slice
 }

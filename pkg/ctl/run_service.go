@@ -30,20 +30,10 @@ func (r *transientRun) runService() int {
 		r.terminal = pair
 		defer pair.close()
 	}
-	list, err := r.serviceProperties()
-	if err != nil {
-		r.errorf("%s", err)
-		return exitFailure
-	}
 	follow := r.wait || r.pipe || r.pty
-	if err := r.prepareWait(follow); err != nil {
-		r.errorf("Could not watch jobs: %s", errorText(err))
-		return exitFailure
-	}
-	job, err := r.startTransient(name, list)
-	if err != nil {
-		r.errorf("Failed to start transient service unit: %s", errorText(err))
-		return exitFailure
+	job, status := r.startService(name, follow)
+	if status != 0 {
+		return status
 	}
 	if !r.noBlock && !r.pty {
 		if status := r.waitJobs([]waitingJob{{path: job, unit: name, verb: "start"}}); status != 0 {
@@ -60,6 +50,46 @@ func (r *transientRun) runService() int {
 		r.notef("Press ^] three times within 1s to disconnect TTY.")
 	}
 	return r.waitService(name)
+}
+
+// startService makes the service. A unit that is waited for needs a reference, which some managers only give to peers on the message bus.
+func (r *transientRun) startService(name string, follow bool) (bus.ObjectPath, int) {
+	r.addRef = follow
+	for {
+		list, err := r.serviceProperties()
+		if err != nil {
+			r.errorf("%s", err)
+			return "", exitFailure
+		}
+		if err := r.prepareWait(follow); err != nil {
+			r.errorf("Could not watch jobs: %s", errorText(err))
+			return "", exitFailure
+		}
+		job, err := r.startTransient(name, list)
+		if err == nil {
+			return job, 0
+		}
+		if r.addRef && r.bus.Name() == "" && hasName(err, bus.ErrInvalidArgs) && r.useBus() {
+			continue
+		}
+		r.errorf("Failed to start transient service unit: %s", errorText(err))
+		return "", exitFailure
+	}
+}
+
+// useBus goes on over the message bus.
+func (r *transientRun) useBus() bool {
+	if r.DialBus == nil || r.o.scope != scopeSystem {
+		return false
+	}
+	c, err := r.DialBus()
+	if err != nil {
+		return false
+	}
+	r.bus.Close()
+	r.bus = c
+	c.OnSignal = r.systemctl.wait.take
+	return true
 }
 
 // prepareWait makes the signals come that a wait needs.

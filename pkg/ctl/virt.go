@@ -9,7 +9,7 @@ var (
 	virtualMachines = []string{"kvm", "amazon", "qemu", "bochs", "xen", "uml", "vmware", "oracle", "microsoft", "zvm", "parallels", "bhyve", "qnx",
 		"acrn", "powervm", "apple", "sre", "google", "vm-other"}
 	containers = []string{"systemd-nspawn", "lxc-libvirt", "lxc", "openvz", "docker", "podman", "rkt", "wsl", "proot", "pouch", "container-other"}
-	enclaves   = []string{"none", "sev", "sev-es", "sev-snp", "tdx", "protvirt", "cca"}
+	enclaves   = []string{"none", "sev", "sev-es", "sev-snp", "tdx", "protvirt"}
 )
 
 // detectVirtTool is systemd-detect-virt.
