@@ -23,9 +23,10 @@ type Port struct {
 
 // Options are what the section does not say.
 type Options struct {
-	// NetNS is the path of the network namespace to open in, "" for the own one. The calling thread must be locked to its goroutine
-	// and not be used for anything else if Open fails to come back from there (ErrStranded).
-	NetNS string
+	// NetNS is the path of the network namespace to open in, "" for the own one. PrivateNet: a new one, with nothing but the loopback
+	// interface, that lives as long as a socket in it.
+	NetNS      string
+	PrivateNet bool
 	// Warn gets what went wrong without keeping the listener from working, as systemd only logs it.
 	Warn func(format string, args ...any)
 	// USB are the descriptors and strings files of a USB function, from the service.
@@ -40,7 +41,7 @@ func Open(s *unit.Socket, o Options) (ports []Port, err error) {
 	if o.Warn == nil {
 		o.Warn = func(string, ...any) {}
 	}
-	if o.NetNS != "" {
+	if o.NetNS != "" || o.PrivateNet {
 		back, err := enterNetNS(o.NetNS)
 		if err != nil {
 			return nil, err

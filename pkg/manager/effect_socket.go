@@ -72,7 +72,7 @@ func (m *Manager) openSockets(e machine.OpenSockets) {
 	}
 	s := u.GetSocket()
 	var warnings []string
-	opt := listen.Options{NetNS: u.GetSandbox().NetworkNamespacePath, USB: m.usbFunction(u), Warn: func(format string, args ...any) {
+	opt := listen.Options{NetNS: u.GetSandbox().NetworkNamespacePath, PrivateNet: u.GetSandbox().PrivateNetwork, USB: m.usbFunction(u), Warn: func(format string, args ...any) {
 		warnings = append(warnings, fmt.Sprintf(format, args...))
 	}}
 	queued := m.socketWork(e.Unit, func() func() {
