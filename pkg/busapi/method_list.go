@@ -119,7 +119,7 @@ func (s *Server) writeUnitInfo(e *bus.Encoder, u *engine.Unit) {
 	e.String(string(cfg.LoadState))
 	e.String(string(u.ActiveState()))
 	e.String(u.SubState())
-	e.String("") // following
+	e.String(u.Following())
 	e.ObjectPath(bus.UnitPath(u.Name()))
 	if j := u.Job(); j != nil {
 		e.Uint32(j.ID)

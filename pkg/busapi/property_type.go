@@ -26,6 +26,8 @@ func typeInterface(t unit.Type) *iface {
 		i.props = mountRuntime()
 	case unit.TypePath:
 		i.props = pathRuntime()
+	case unit.TypeDevice:
+		i.props = []property{unitString("SysFSPath", bus.EmitsChange, deviceSysfs)}
 	case unit.TypeTimer:
 		i.props = timerRuntime()
 	case unit.TypeSocket:

@@ -35,7 +35,7 @@ func unitRuntime() []property {
 	list := []property{
 		unitString("Id", bus.EmitsConst, func(_ *Server, u *engine.Unit) string { return u.Name() }),
 		unitStrings("Names", bus.EmitsConst, func(_ *Server, u *engine.Unit) []string { return u.Names() }),
-		unitString("Following", bus.EmitsNothing, func(*Server, *engine.Unit) string { return "" }),
+		unitString("Following", bus.EmitsNothing, func(_ *Server, u *engine.Unit) string { return u.Following() }),
 		unitString("Description", bus.EmitsConst, func(_ *Server, u *engine.Unit) string { return description(u.Config()) }),
 		unitString("LoadState", bus.EmitsConst, func(_ *Server, u *engine.Unit) string { return string(u.Config().LoadState) }),
 		unitString("ActiveState", bus.EmitsChange, func(s *Server, u *engine.Unit) string { return string(s.activeState(u)) }),

@@ -40,6 +40,8 @@ type Options struct {
 	// CalendarNext gives the first match of a normalised calendar event after a moment (µs of the realtime clock), in the time zone that the
 	// event or the machine has; false: there is none. Without it calendar events never come.
 	CalendarNext func(event string, afterUSec uint64) (uint64, bool)
+	// DeviceTimeoutUSec is how long a start job of a device waits (DefaultDeviceTimeoutSec=); 0: for ever.
+	DeviceTimeoutUSec uint64
 	// SimulateFault, for tests of the tests only, names a rule that the engine is to break.
 	SimulateFault string
 }
@@ -80,6 +82,7 @@ type Engine struct {
 	runQueue  []job.ID
 	runHead   int
 
+	devices  devices
 	timers   timers
 	clocks   [machine.ClockMax]wakes
 	queries  map[machine.Token]query
@@ -140,6 +143,7 @@ func newEngine(src Source, opt Options) *Engine {
 		dirtyJobs:   map[job.ID]bool{},
 		engineDirty: true,
 		random:      generator{opt.Seed},
+		devices:     newDevices(),
 	}
 	for _, t := range unit.Types() {
 		e.register(unsupported(t))

@@ -57,6 +57,8 @@ func (e *Engine) route(ev machine.Event) {
 		e.step(e.handles[v.Handle], ev)
 	case machine.PathTouched:
 		e.stepIfUsed(v.Unit, ev)
+	case machine.Devices:
+		e.onDevices(v)
 	case machine.MountTable:
 		e.onMountTable(v)
 	case machine.ClockChanged:

@@ -114,6 +114,9 @@ func (e *Engine) complete(name string, cfg *unit.Unit) *unit.Unit {
 		cfg = unit.New(name, nil)
 		cfg.LoadState = unit.StateNotFound
 	}
+	if c, ok := e.deviceUnit(name, cfg); ok {
+		return c
+	}
 	always := slices.Contains(e.perpetualNames(), cfg.Name)
 	missing := cfg.LoadState == unit.StateNotFound
 	if missing {

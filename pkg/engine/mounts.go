@@ -22,7 +22,9 @@ func (e *Engine) onMountTable(v machine.MountTable) {
 		if old, ok := e.mounts[name]; ok && old == info && !v.All {
 			continue
 		}
+		e.useDevice(e.mounts[name].What, -1)
 		e.mounts[name] = info
+		e.useDevice(info.What, 1)
 		e.tellKernelUnit(name, machine.MountChanged{Info: &info})
 	}
 	var gone []string
@@ -39,6 +41,7 @@ func (e *Engine) onMountTable(v machine.MountTable) {
 		}
 	}
 	for _, name := range gone {
+		e.useDevice(e.mounts[name].What, -1)
 		delete(e.mounts, name)
 		e.tellKernelUnit(name, machine.MountChanged{})
 	}

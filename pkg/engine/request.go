@@ -30,6 +30,7 @@ const (
 	finishJob
 	tellTriggering
 	tellReconfigured
+	wantedStart
 )
 
 func (e *Engine) serve(r startRequest) {
@@ -49,6 +50,10 @@ func (e *Engine) serve(r startRequest) {
 		if r.u.flags&removed == 0 && r.u.job == nil {
 			st := r.u.ActiveState()
 			e.tellTriggers(notice{u: r.u, old: st, now: st})
+		}
+	case wantedStart:
+		if r.u.flags&removed == 0 && r.u.job == nil && !r.u.ActiveState().IsActiveOrActivating() {
+			e.auto(r.u, job.Start, r.mode, r.cause, r.from, r.via)
 		}
 	case tellReconfigured:
 		if m, ok := r.u.machine.(machine.Reconfigured); ok && r.u.flags&removed == 0 {

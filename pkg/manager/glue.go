@@ -12,6 +12,7 @@ import (
 	"github.com/muster-init/muster/pkg/busapi"
 	"github.com/muster-init/muster/pkg/depend"
 	"github.com/muster-init/muster/pkg/engine"
+	"github.com/muster-init/muster/pkg/engine/device"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/engine/mount"
 	"github.com/muster-init/muster/pkg/engine/path"
@@ -46,6 +47,7 @@ func (m *Manager) recoverState() error {
 // openLoader lists the unit directories and makes the engine.
 func (m *Manager) openLoader() error {
 	m.stamps.UnitsLoadStart = m.now()
+	m.noDevices = !devicesSupported()
 	path := loader.SystemPath()
 	if !m.system {
 		path = loader.UserPath(os.Getenv)
@@ -55,7 +57,7 @@ func (m *Manager) openLoader() error {
 	m.eng = engine.New(m.src, engine.Options{
 		Depend: *m.dependEnv(), Types: m.unitTypes(), Seed: randomSeed(),
 		StatusUnitFormat: m.cfg.StatusUnitFormat, Startup: m.startup(), MachineID: m.host.MachineID, Perturb: wakePerturb(m.host.BootID),
-		CalendarNext: m.clocks.zones.next,
+		CalendarNext: m.clocks.zones.next, DeviceTimeoutUSec: m.cfg.DefaultDeviceTimeoutUSec,
 	})
 	m.stamps.UnitsLoadFinish = m.now()
 	return m.cg.watch()
@@ -64,7 +66,7 @@ func (m *Manager) openLoader() error {
 // unitTypes lists the unit types beside those that the engine has itself.
 func (m *Manager) unitTypes() []machine.Descriptor {
 	return []machine.Descriptor{
-		service.Descriptor(), scope.Descriptor(), socket.Descriptor(), timer.Descriptor(), mount.Descriptor(), path.Descriptor(),
+		service.Descriptor(), scope.Descriptor(), socket.Descriptor(), timer.Descriptor(), mount.Descriptor(), path.Descriptor(), device.Descriptor(!m.noDevices),
 	}
 }
 
@@ -88,7 +90,7 @@ func (m *Manager) unitMessage(msg unit.Message) {
 }
 
 func (m *Manager) dependEnv() *depend.Env {
-	return &depend.Env{System: m.system, Initrd: inInitrd(), Container: m.container, NoDevices: !devicesSupported()}
+	return &depend.Env{System: m.system, Initrd: inInitrd(), Container: m.container, NoDevices: m.noDevices}
 }
 
 func (m *Manager) openBus() error {

@@ -19,6 +19,7 @@ const (
 	prioExec    = -3
 	prioClock   = -1
 	prioPaths   = 0
+	prioDevices = -2
 	prioBus     = 0
 	prioWorkers = 1
 )

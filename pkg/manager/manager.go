@@ -42,6 +42,7 @@ type Manager struct {
 	stampFiles   *stampQueue
 	mounts       *mountSource
 	watches      map[string]*pathWatch // of path units
+	noDevices    bool                  // there can be no device units
 	idlePipe     *idlePipe
 	spawner      spawner
 

@@ -249,12 +249,13 @@ func (m *Manager) restoreOrStart() error {
 		}
 		m.records = nil
 		m.adopt()
-		return m.openMounts()
+		m.openTables()
+		m.openDevices()
+		return nil
 	}
-	if err := m.openMounts(); err != nil {
-		return err
-	}
+	m.openTables()
 	m.startDefault()
+	m.openDevices()
 	return nil
 }
 

@@ -35,6 +35,13 @@ type mountSource struct {
 	exits []kernel.Exit
 }
 
+// openTables begins to follow the kernel's tables.
+func (m *Manager) openTables() {
+	if err := m.openMounts(); err != nil {
+		m.log.err("", "Mounts will not be noticed: %v", err)
+	}
+}
+
 // openMounts begins to follow the mount table, with what is mounted now.
 func (m *Manager) openMounts() error {
 	table, err := kernel.OpenMountTable()

@@ -31,7 +31,7 @@ func calendarNext(event string, afterUSec uint64) (uint64, bool) {
 var scriptEvents = []machine.Event{
 	machine.StampRead{}, machine.ProcessExited{}, machine.Spawned{}, machine.SpawnFailed{}, machine.Killed{}, machine.CgroupEmpty{},
 	machine.ClockChanged{}, machine.DirectoriesRemoved{}, machine.MountTable{}, machine.MountPrepared{}, machine.SwapTable{},
-	machine.PathsWatched{}, machine.PathTouched{}, machine.CgroupChecked{},
+	machine.PathsWatched{}, machine.PathTouched{}, machine.Devices{}, machine.CgroupChecked{},
 }
 
 // event sends an event written as "event NAME JSON", or with "answer NAME JSON" one that answers the oldest open query.
