@@ -32,6 +32,7 @@ var scriptEvents = []machine.Event{
 	machine.StampRead{}, machine.ProcessExited{}, machine.Spawned{}, machine.SpawnFailed{}, machine.Killed{}, machine.CgroupEmpty{},
 	machine.ClockChanged{}, machine.DirectoriesRemoved{}, machine.MountTable{}, machine.MountPrepared{}, machine.SwapTable{},
 	machine.PathsWatched{}, machine.PathTouched{}, machine.Devices{}, machine.CgroupChecked{},
+	machine.SocketsOpened{}, machine.SocketsChowned{}, machine.SocketsClosed{}, machine.SocketReady{},
 }
 
 // event sends an event written as "event NAME JSON", or with "answer NAME JSON" one that answers the oldest open query.

@@ -1,7 +1,6 @@
 package socket
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,12 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/muster-init/muster/pkg/engine/enginetest"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/job"
 	"github.com/muster-init/muster/pkg/unit/value"
 )
-
-var rewrite = flag.Bool("rewrite", false, "rewrite the expected output of the scripts in testdata/")
 
 // TestScripts runs testdata/*.txt. A script is a list of blocks: command lines, a line "----", the output that is expected,
 // an empty line. A block that begins with "unit" is the configuration of a new socket. Lines with # are comments.
@@ -37,7 +35,7 @@ func TestScripts(t *testing.T) {
 // hold compares with what a file has, or rewrites it.
 func hold(t *testing.T, file, want, got string) {
 	t.Helper()
-	if *rewrite {
+	if *enginetest.Rewrite {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
