@@ -1,7 +1,7 @@
 # muster: `make` shows the targets.
 SHELL := /bin/bash
 INIT ?= muster
-INITS ?= systemd
+INITS ?= systemd,muster
 ROOT ?= trixie
 SEED ?=
 SEEDS ?= 1000

@@ -44,6 +44,8 @@ type harness struct {
 	degraded string
 	passed   int
 	failed   []string
+	shaky    []string // passed at the second try only
+	known    []string // fail because of what is missing, with the reason
 }
 
 func TestScenarios(t *testing.T) {
@@ -89,15 +91,21 @@ func (h *harness) runAll(t *testing.T, names []string) {
 			h.runOne(t, name)
 		})
 		switch {
-		case ran && ok:
+		case ran && ok && !h.isKnown(name):
 			h.passed++
-		case ran:
+		case ran && !ok:
 			h.failed = append(h.failed, name)
 		}
 	}
 	fmt.Printf("scenarios on %s: %d passed, %d failed, in %.0f s\n", h.program.Name, h.passed, len(h.failed), time.Since(began).Seconds())
 	if h.degraded != "" {
 		fmt.Printf("    %s booted degraded: %s\n", h.program.Name, h.degraded)
+	}
+	for _, name := range h.shaky {
+		fmt.Printf("    only at the second try on %s: %s\n", h.program.Name, name)
+	}
+	for _, text := range h.known {
+		fmt.Printf("    not there yet on %s: %s\n", h.program.Name, text)
 	}
 	for _, name := range h.failed {
 		fmt.Printf("    failed on %s: %s\n", h.program.Name, name)
@@ -118,15 +126,59 @@ func (h *harness) runOne(t *testing.T, name string) {
 	if h.shared == nil {
 		h.shared = h.boot(ctx, t, nil, &ownBoot{})
 	}
-	b := h.shared
-	result, err := b.Exec(ctx, "/bin/bash", "/scenarios/run-one", name)
+	missing := h.missing(name)
+	result, err := h.shared.Exec(ctx, "/bin/bash", "/scenarios/run-one", name)
 	if err == nil && result.Code == 0 {
+		if missing != "" {
+			t.Errorf("%s passes on %s now: remove its file \"missing\"", name, h.program.Name)
+		}
+		return
+	}
+	if missing != "" {
+		h.known = append(h.known, name+": "+missing)
+		h.stopShared(t)
+		return
+	}
+	// Machines are shared and noisy: what fails is run once more, on a boot of its own, and said in the end.
+	first := fmt.Sprintf("exit status %d, %v\n%s%s", result.Code, err, lastLines(result.Stdout, 20), lastLines(result.Stderr, 20))
+	h.stopShared(t)
+	again, cancelAgain := context.WithTimeout(t.Context(), oneTimeout)
+	defer cancelAgain()
+	h.shared = h.boot(again, t, nil, &ownBoot{})
+	b := h.shared
+	result, err = b.Exec(again, "/bin/bash", "/scenarios/run-one", name)
+	if err == nil && result.Code == 0 {
+		h.shaky = append(h.shaky, name)
+		t.Logf("%s on %s failed at the first try: %s", name, h.program.Name, first)
 		return
 	}
 	h.report(t, name, b, result, err)
 	if err != nil || result.Code != 1 || ended(b) {
 		h.stopShared(t)
 	}
+}
+
+func (h *harness) isKnown(name string) bool {
+	for _, k := range h.known {
+		if strings.HasPrefix(k, name+": ") {
+			return true
+		}
+	}
+	return false
+}
+
+// missing is why muster can't pass a scenario yet: the first line of its file "missing". A scenario that has one must fail on muster, so that the
+// file doesn't outlive the gap.
+func (h *harness) missing(name string) string {
+	if h.program.Name != "muster" {
+		return ""
+	}
+	text, err := os.ReadFile(filepath.Join(h.dir, name, "missing"))
+	if err != nil {
+		return ""
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	return line
 }
 
 // runOwn boots for this scenario only and looks at how PID 1 ends.
