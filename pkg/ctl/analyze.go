@@ -10,16 +10,16 @@ import (
 // analyze is one run of systemd-analyze(1).
 type analyze struct {
 	*systemctl
-	iterations         int
-	baseTime           value.USec
-	mask, man          bool
-	recursiveErrors    string
-	unit, instance     string
-	order, require     bool
-	fromPatterns       []string
-	toPatterns         []string
-	fuzz               value.USec
-	generators, global bool
+	iterations      int
+	baseTime        value.USec
+	mask, man       bool
+	recursiveErrors string
+	unit, instance  string
+	order, require  bool
+	fromPatterns    []string
+	toPatterns      []string
+	fuzz            value.USec
+	global          bool
 }
 
 // analyzeVerb is one row of its verbs.
@@ -95,7 +95,6 @@ func (a *analyze) options() []option {
 			a.man = b
 			return err
 		}},
-		{long: "generators", arg: mayHaveArgument, name: "BOOL", set: setBool(&a.generators, true)},
 		{long: "instance", arg: needsArgument, name: "NAME", doc: "verify: instance of templates", set: setString(&a.instance)},
 		{long: "recursive-errors", arg: needsArgument, name: "MODE", doc: "verify: whose faults count: no, one, yes", set: func(v string) error {
 			if v != "no" && v != "one" && v != "yes" {

@@ -16,6 +16,7 @@ type unitPaths struct {
 	dropIns  []string
 	changed  bool // newer than what the manager has read
 	loaded   bool // the manager answered
+	masked   bool
 }
 
 // findPaths asks the manager for the files of a unit, or looks for them where there is none.
@@ -29,7 +30,7 @@ func (s *systemctl) findPaths(name string) (unitPaths, error) {
 		}
 		index := loader.Scan(search)
 		r := index.Resolve(name)
-		u.fragment = r.Fragment
+		u.fragment, u.masked = r.Fragment, r.Masked
 		u.dropIns = index.DropIns([]string{name})
 		return u, nil
 	}
@@ -40,9 +41,7 @@ func (s *systemctl) findPaths(name string) (unitPaths, error) {
 	p := indexProperties(list)
 	u.loaded = true
 	u.fragment, u.dropIns, u.changed = p.str("FragmentPath"), p.strings("DropInPaths"), p.boolean("NeedDaemonReload")
-	if p.str("LoadState") == "masked" && u.fragment == "" {
-		u.fragment = "/dev/null"
-	}
+	u.masked = p.str("LoadState") == "masked"
 	return u, nil
 }
 
@@ -63,6 +62,14 @@ func catUnits(s *systemctl, _ string, args []string) int {
 		if err != nil {
 			s.errorf("Failed to get properties: %s", errorText(err))
 			return exitFailure
+		}
+		if u.masked {
+			if !first {
+				s.printf("\n")
+			}
+			first = false
+			s.printf("%s\n", s.in(colorBrightMagenta, "# Unit "+n+" is masked."))
+			continue
 		}
 		if u.fragment == "" && len(u.dropIns) == 0 {
 			s.errorf("No files found for %s.", n)

@@ -1,11 +1,13 @@
 package ctl
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
-	"sort"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/unit/value"
 )
@@ -13,9 +15,21 @@ import (
 // cgroupRoot is where the hierarchy is mounted.
 const cgroupRoot = "/sys/fs/cgroup"
 
-// readGroup reads the cgroup tree at a directory: names, pids and command lines. kernel says whether threads of the kernel count.
-func (e *Env) readGroup(dir string, all, kernel bool) (*groupTree, bool) {
+// groupReading says what of cgroups is read.
+type groupReading struct{ all, kernel, ids, xattrs bool }
+
+// readGroup reads the cgroup tree at a directory: names, pids and command lines.
+func (e *Env) readGroup(dir string, o groupReading) (*groupTree, bool) {
 	t := &groupTree{}
+	if o.ids {
+		var st unix.Stat_t
+		if unix.Stat(dir, &st) == nil {
+			t.note = fmt.Sprintf(" (#%d)", st.Ino)
+		}
+	}
+	if o.xattrs {
+		t.xattrs = readXattrs(dir)
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, false
@@ -27,7 +41,7 @@ func (e *Env) readGroup(dir string, all, kernel bool) (*groupTree, bool) {
 			continue
 		}
 		command, isKernel := e.commandLine(pid)
-		if isKernel && !kernel {
+		if isKernel && !o.kernel {
 			continue
 		}
 		t.pids = append(t.pids, process{pid: uint32(pid), command: command})
@@ -37,7 +51,7 @@ func (e *Env) readGroup(dir string, all, kernel bool) (*groupTree, bool) {
 		if !entry.IsDir() {
 			continue
 		}
-		if c, ok := e.readGroup(filepath.Join(dir, entry.Name()), all, kernel); c != nil && (ok || all) {
+		if c, ok := e.readGroup(filepath.Join(dir, entry.Name()), o); c != nil && (ok || o.all) {
 			if t.children == nil {
 				t.children = map[string]*groupTree{}
 			}
@@ -85,13 +99,14 @@ func isKernelThread(dir string) bool {
 func cglsTool(e *Env, args []string) int {
 	s := newSystemctl(e)
 	defer s.close()
-	all, kernel, units, noPager, nothing := false, false, false, false, false
+	var o groupReading
+	units, noPager := false, false
 	var names []string
 	table := []option{
 		{long: "no-pager", doc: "don't pipe output into a pager", set: setBool(&noPager, true)},
-		{long: "all", short: 'a', doc: "also empty groups", set: setBool(&all, true)},
+		{long: "all", short: 'a', doc: "also empty groups", set: setBool(&o.all, true)},
 		{long: "full", short: 'l', doc: "don't cut lines", set: setBool(&s.o.full, true)},
-		{short: 'k', doc: "also threads of the kernel", set: setBool(&kernel, true)},
+		{short: 'k', doc: "also threads of the kernel", set: setBool(&o.kernel, true)},
 		{long: "unit", short: 'u', arg: mayHaveArgument, name: "UNIT", doc: "show groups of units", set: func(v string) error {
 			units = true
 			if v != "" {
@@ -106,8 +121,8 @@ func cglsTool(e *Env, args []string) int {
 			}
 			return nil
 		}},
-		{long: "xattr", short: 'x', arg: mayHaveArgument, name: "BOOL", set: setBool(&nothing, true)},
-		{long: "cgroup-id", short: 'c', arg: mayHaveArgument, name: "BOOL", set: setBool(&nothing, true)},
+		{long: "xattr", short: 'x', arg: mayHaveArgument, name: "BOOL", doc: "show extended attributes", set: optionalBool(&o.xattrs)},
+		{long: "cgroup-id", short: 'c', arg: mayHaveArgument, name: "BOOL", doc: "show the ids of cgroups", set: optionalBool(&o.ids)},
 	}
 	words, status, done := e.parseTool("systemd-cgls [OPTIONS...] [CGROUP...]\n\nShow cgroups with their processes, as a tree.\n\nOptions:\n", table, args, false)
 	if done {
@@ -117,7 +132,7 @@ func cglsTool(e *Env, args []string) int {
 	names = append(names, words...)
 	if len(names) == 0 {
 		e.printf("CGroup %s:\n-.slice\n", "/")
-		return e.printCgroup(s, "/", all, kernel)
+		return e.printCgroup(s, "/", o)
 	}
 	for _, n := range names {
 		group := n
@@ -144,7 +159,7 @@ func cglsTool(e *Env, args []string) int {
 			group = strings.TrimPrefix(group, cgroupRoot)
 			e.printf("CGroup %s:\n", orDefault(group, "/"))
 		}
-		if r := e.printCgroup(s, group, all, kernel); r != 0 {
+		if r := e.printCgroup(s, group, o); r != 0 {
 			status = r
 		}
 	}
@@ -152,8 +167,8 @@ func cglsTool(e *Env, args []string) int {
 }
 
 // printCgroup prints the tree below a cgroup.
-func (e *Env) printCgroup(s *systemctl, group string, all, kernel bool) int {
-	t, _ := e.readGroup(e.path(filepath.Join(cgroupRoot, group)), all, kernel)
+func (e *Env) printCgroup(s *systemctl, group string, o groupReading) int {
+	t, _ := e.readGroup(e.path(filepath.Join(cgroupRoot, group)), o)
 	if t == nil {
 		e.errorf("Failed to list cgroup tree: No such file or directory")
 		return exitFailure
@@ -162,9 +177,31 @@ func (e *Env) printCgroup(s *systemctl, group string, all, kernel bool) int {
 	return 0
 }
 
-// sortedStrings is a sorted copy.
-func sortedStrings(list []string) []string {
-	out := append([]string{}, list...)
-	sort.Strings(out)
+// optionalBool reads the value of an option that means yes without one.
+func optionalBool(p *bool) func(string) error {
+	return func(v string) error {
+		b, err := value.ParseBool(orDefault(v, "yes"))
+		*p = b
+		return err
+	}
+}
+
+// readXattrs gives the attributes user.… and trusted.… of a cgroup as name: value.
+func readXattrs(dir string) []string {
+	var buf [16384]byte
+	n, err := unix.Listxattr(dir, buf[:])
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, name := range strings.Split(strings.TrimRight(string(buf[:n]), "\x00"), "\x00") {
+		if !strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "trusted.") {
+			continue
+		}
+		var v [4096]byte
+		if n, err := unix.Getxattr(dir, name, v[:]); err == nil {
+			out = append(out, name+": "+value.CEscape(string(v[:n])))
+		}
+	}
 	return out
 }

@@ -34,6 +34,7 @@ type cgtop struct {
 	depth      int
 	count      string // all, userspace, tasks
 	group      string
+	flat       bool // count only what is in the group itself
 }
 
 // cgtopTool is systemd-cgtop.
@@ -65,7 +66,14 @@ func cgtopTool(e *Env, args []string) int {
 		{long: "cpu", arg: mayHaveArgument, name: "TYPE", doc: "percentage or time", set: func(v string) error { c.cpuTime = v == "time"; return nil }},
 		{short: 'k', doc: "count processes, also of the kernel", set: func(string) error { c.count = "all"; return nil }},
 		{short: 'P', doc: "count processes", set: func(string) error { c.count = "userspace"; return nil }},
-		{long: "recursive", arg: needsArgument, name: "BOOL", set: func(string) error { return nil }},
+		{long: "recursive", arg: needsArgument, name: "BOOL", doc: "count processes of the groups below too", set: func(v string) error {
+			b, err := value.ParseBool(v)
+			if err != nil {
+				return fmt.Errorf("Failed to parse --recursive= argument: %s", v)
+			}
+			c.flat = !b
+			return nil
+		}},
 		{long: "batch", short: 'b', doc: "print and don't ask the terminal", set: setBool(&c.batch, true)},
 		{short: '1', doc: "print once", set: func(string) error { c.iterations = 1; return nil }},
 		{long: "iterations", short: 'n', arg: needsArgument, name: "NUMBER", doc: "how often", set: number(&c.iterations)},
@@ -214,6 +222,9 @@ func (c *cgtop) tasks(dir string) int64 {
 		}
 	}
 	n := int64(len(strings.Fields(readText(dir + "/cgroup.procs"))))
+	if c.flat {
+		return n
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return n

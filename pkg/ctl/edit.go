@@ -7,7 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+
+	"github.com/muster-init/muster/pkg/bus"
 )
 
 // The marks between which the editor's text counts.
@@ -76,7 +79,7 @@ func (s *systemctl) editTarget(name string) (editFile, int) {
 	}
 	dir = p.Root + dir
 	switch {
-	case u.fragment == "/dev/null":
+	case u.masked:
 		s.errorf("Cannot edit %s: unit is masked.", name)
 		return editFile{}, exitFailure
 	case u.fragment == "" && len(u.dropIns) == 0 && (s.o.force == 0 || !s.o.full && s.o.force == 0):
@@ -239,6 +242,16 @@ func (s *systemctl) editor(file string) error {
 func helpUnits(s *systemctl, _ string, args []string) int {
 	if !s.online() {
 		return exitFailure
+	}
+	for i, a := range args {
+		if pid, err := strconv.ParseUint(a, 10, 31); err == nil && pid > 0 {
+			path, err := s.callString("GetUnitByPID", uint32(pid))
+			if err != nil {
+				s.pidError(uint32(pid), err)
+				return exitFailure
+			}
+			args[i], _ = bus.UnitFromPath(bus.ObjectPath(path))
+		}
 	}
 	names, _, ok := s.expandNames(args, ".service")
 	if !ok {

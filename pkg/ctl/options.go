@@ -106,7 +106,6 @@ func (s *systemctl) jobOptions() []option {
 		{long: "show-transaction", short: 'T', doc: "show the jobs that an operation makes", set: setBool(&o.showTransaction, true)},
 		{long: "no-block", doc: "don't wait for jobs to end", set: setBool(&o.noBlock, true)},
 		{long: "wait", doc: "start: wait until the units have stopped again; is-system-running: until the system is up", set: setBool(&o.wait, true)},
-		{long: "verbose", short: 'v', doc: "show log lines of the unit meanwhile", set: setBool(&o.verbose, true)},
 		{long: "dry-run", doc: "only say what would be done", set: setBool(&o.dryRun, true)},
 		{long: "marked", doc: "restart, reload: the units marked for it", set: setBool(&o.marked, true)},
 		{long: "signal", short: 's', arg: needsArgument, name: "SIGNAL", doc: "kill: the signal", values: signalNames, set: s.setSignal},

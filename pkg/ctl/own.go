@@ -75,7 +75,7 @@ func (c cause) String() string {
 		}
 	}
 	if c.directive != "" {
-		b.WriteString(" (" + c.directive + "=)")
+		b.WriteString(" (" + strings.TrimSuffix(c.directive, "=") + "=)")
 	}
 	if c.where != "" {
 		b.WriteString(", " + c.where)

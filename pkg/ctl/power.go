@@ -47,6 +47,9 @@ func power(s *systemctl, name string, args []string) int {
 			return status
 		}
 	}
+	if status := s.prepareReboot(); status != 0 {
+		return status
+	}
 	if s.o.when != "" {
 		return s.schedule(name, p, s.o.when)
 	}

@@ -43,6 +43,8 @@ type groupTree struct {
 	name     string
 	pids     []process
 	children map[string]*groupTree
+	note     string   // behind the name: the id of the cgroup
+	xattrs   []string // lines under the name
 }
 
 func (t *groupTree) child(name string) *groupTree {
@@ -105,7 +107,10 @@ func (e *Env) printGroup(t *groupTree, prefix string, style treeStyle, more bool
 		if last {
 			branch, below = "└─", "  "
 		}
-		e.printf("%s%s%s\n", prefix, branch, cgroupUnescape(name))
+		e.printf("%s%s%s%s\n", prefix, branch, cgroupUnescape(name), t.children[name].note)
+		for _, x := range t.children[name].xattrs {
+			e.printf("%s→ %s\n", prefix+below, x)
+		}
 		e.printGroup(t.children[name], prefix+below, style, false)
 	}
 }

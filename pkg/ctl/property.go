@@ -216,6 +216,9 @@ func (f propertyFormat) structure(p busProperty, v []any) []string {
 	case "(so)": // Unit of a job
 		return f.one(text(v[0]))
 	case "(ss)": // LoadError
+		if p.name != "LoadError" {
+			return f.unprintable()
+		}
 		if text(v[0]) == "" && text(v[1]) == "" {
 			return f.one("")
 		}

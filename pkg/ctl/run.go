@@ -74,7 +74,6 @@ func (r *transientRun) options() []option {
 		{long: "collect", short: 'G', doc: "forget the unit also when it fails", set: setBool(&r.collect, true)},
 		{long: "shell", short: 'S', doc: "run a shell on this terminal", set: setBool(&r.shell, true)},
 		{long: "ignore-failure", doc: "failure of the command doesn't count", set: setBool(&r.ignoreFailure, true)},
-		{long: "background", arg: needsArgument, set: setString(new(string))},
 		{long: "no-pager", set: setBool(&o.noPager, true)},
 		{long: "expand-environment", arg: needsArgument, name: "BOOL", doc: "whether variables in the command are expanded", set: func(v string) error {
 			b, err := value.ParseBool(v)

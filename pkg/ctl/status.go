@@ -56,8 +56,7 @@ func status(s *systemctl, _ string, args []string) int {
 			continue
 		}
 		name, _ := bus.UnitFromPath(bus.ObjectPath(path))
-		separate()
-		keep(s.statusUnit(name))
+		keep(s.statusUnit(name, separate))
 	}
 	if len(patterns) == 0 {
 		return r
@@ -72,8 +71,7 @@ func status(s *systemctl, _ string, args []string) int {
 		}
 	}
 	for _, n := range names {
-		separate()
-		keep(s.statusUnit(n))
+		keep(s.statusUnit(n, separate))
 	}
 	return r
 }
@@ -100,11 +98,13 @@ func (s *systemctl) statusAll(first bool) int {
 		if !s.shown(&list[i], nil) {
 			continue
 		}
-		if !first {
-			s.printf("\n")
+		separate := func() {
+			if !first {
+				s.printf("\n")
+			}
+			first = false
 		}
-		first = false
-		if got := s.statusUnit(list[i].name); r == 0 {
+		if got := s.statusUnit(list[i].name, separate); r == 0 {
 			r = got
 		}
 	}
@@ -112,7 +112,7 @@ func (s *systemctl) statusAll(first bool) int {
 }
 
 // statusUnit shows one unit and gives the exit status for it (systemctl(1), "Exit status").
-func (s *systemctl) statusUnit(name string) int {
+func (s *systemctl) statusUnit(name string, separate func()) int {
 	list, err := getAll(s.bus, bus.UnitPath(name), "")
 	if err != nil {
 		s.errorf("Failed to get properties: %s", errorText(err))
@@ -123,6 +123,7 @@ func (s *systemctl) statusUnit(name string) int {
 		s.errorf("Unit %s could not be found.", name)
 		return exitNoSuchUnit
 	}
+	separate()
 	s.printStatus(name, p, list)
 	if p.boolean("NeedDaemonReload") {
 		s.warnUnitChanged(p.str("Id"))

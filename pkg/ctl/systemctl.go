@@ -48,7 +48,6 @@ type systemctlOptions struct {
 	jobMode                                 string
 	scope                                   scope
 	noBlock, wait, noLegend, noPager        bool
-	legendSet                               bool
 	noWall, dryRun, quiet, noWarn           bool
 	force                                   int
 	noReload, runtime, now, marked          bool
@@ -69,7 +68,6 @@ type systemctlOptions struct {
 	checkInhibitors                         string
 	firmwareSetup                           bool
 	bootLoaderMenu, bootLoaderEntry         string
-	verbose                                 bool
 }
 
 // legend says whether headers and footers are printed.

@@ -66,7 +66,7 @@ func jobVerbs() []verb {
 	}
 	// With --marked these name no unit.
 	for i := range list {
-		if list[i].name == "reload-or-restart" {
+		if list[i].name == "reload-or-restart" || list[i].name == "restart" {
 			list[i].min = 0
 		}
 	}
