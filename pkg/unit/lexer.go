@@ -44,13 +44,14 @@ var loadErrors = [...]LoadError{
 // parts of the text wherever no continuation had to be joined.
 type Lexer struct {
 	rest    string
+	lf      int // bytes from the next LF to the end, 0 if there is none; more than rest has: not looked for yet
 	number  uint32
 	section string
 }
 
 // NewLexer starts at the beginning of text. A byte order mark is skipped.
 func NewLexer(text string) *Lexer {
-	return &Lexer{rest: strings.TrimPrefix(text, "\ufeff")}
+	return &Lexer{rest: strings.TrimPrefix(text, "\ufeff"), lf: len(text) + 1}
 }
 
 // Next gives the next line that isn't empty or a comment; ok is false at the end.
@@ -144,10 +145,15 @@ func endsEscaped(s string) bool {
 // different ones of these in a row.
 func (l *Lexer) physical() string {
 	l.number++
-	end := strings.IndexByte(l.rest, '\n')
-	if end < 0 {
-		end = len(l.rest)
+	if l.lf > len(l.rest) {
+		// Once for each LF: in a file of NULs only, the end would be looked for from each of them.
+		if i := strings.IndexByte(l.rest, '\n'); i >= 0 {
+			l.lf = len(l.rest) - i
+		} else {
+			l.lf = 0
+		}
 	}
+	end := len(l.rest) - l.lf
 	// NUL and CR are rare: looked for only in front of the LF.
 	if i := strings.IndexAny(l.rest[:end], "\r\x00"); i >= 0 {
 		end = i

@@ -183,3 +183,16 @@ func FuzzLexer(f *testing.F) {
 		}
 	})
 }
+
+// TestLexerIsLinear has 4 MB of line ends without a LF: with a search for it from each of them this took minutes.
+func TestLexerIsLinear(t *testing.T) {
+	for _, text := range []string{strings.Repeat("\x00", 4<<20), strings.Repeat("\r", 4<<20), strings.Repeat("a\x00", 2<<20) + "\n"} {
+		want := 0
+		if text[0] == 'a' {
+			want = 2 << 20
+		}
+		if got := len(lexAll(text)); got != want {
+			t.Errorf("%d lines, want %d", got, want)
+		}
+	}
+}
