@@ -50,6 +50,11 @@ var bootSteps = []step{
 // Main runs the manager and returns its exit status; as PID 1 it doesn't return.
 func Main(o Options) int {
 	m := newManager(o)
+	if o.Deserialize {
+		// The state is in the memory files already: a crash before they are read again has to lead to another try.
+		m.stateFDs = o.StateFDs
+		_ = kernel.InstallCrashHook("/proc/self/exe", m.reexecArguments(true), os.Environ())
+	}
 	for _, s := range bootSteps {
 		if err := s.run(m); err != nil {
 			m.log.err("", "boot: %s: %v", s.name, err)

@@ -140,7 +140,11 @@ func watchDirectory(path string) int {
 	}
 }
 
-const pidFileMax = 4096
+const (
+	pidFileMax = 4096
+	// pidFileLinksMax is how many links the kernel follows, path_resolution(7).
+	pidFileLinksMax = 40
+)
 
 // pidFromFile reads a pid and checks that it may be the unit's main process: it lives, isn't the manager, and is in the unit's cgroup or was
 // named by a file that only root could write.
@@ -177,10 +181,41 @@ func pidFromFile(path, group string) (int32, error) {
 	if inCgroup(string(have), group) {
 		return int32(pid), nil
 	}
-	if st.Uid != 0 {
-		return 0, fmt.Errorf("PID file %s names pid %d, which isn't in the unit's cgroup, and the file is not owned by root: refused", path, pid)
+	if st.Uid != 0 || !onlyRootLeadsTo(path) {
+		return 0, fmt.Errorf("PID file %s names pid %d, which isn't in the unit's cgroup, and the file or what leads to it is not owned by root: refused", path, pid)
 	}
 	return int32(pid), nil
+}
+
+// onlyRootLeadsTo reports whether every directory and link on the way to path is root's: else a user could have put a link there to a file of
+// root that names somebody else's process.
+func onlyRootLeadsTo(path string) bool {
+	todo, at := strings.Split(filepath.Clean(path), "/"), "/"
+	for links := 0; len(todo) > 0; {
+		name := todo[0]
+		todo = todo[1:]
+		if name == "" {
+			continue
+		}
+		next := filepath.Join(at, name)
+		var st unix.Stat_t
+		if unix.Lstat(next, &st) != nil || st.Uid != 0 {
+			return false
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+			at = next
+			continue
+		}
+		target, err := os.Readlink(next)
+		if links++; err != nil || links > pidFileLinksMax {
+			return false
+		}
+		if filepath.IsAbs(target) {
+			at = "/"
+		}
+		todo = append(strings.Split(target, "/"), todo...)
+	}
+	return true
 }
 
 // inCgroup reports whether the unified line of /proc/PID/cgroup is group or below it.

@@ -52,6 +52,7 @@ type Manager struct {
 	restored  shellState
 	keptFDs   map[string]int
 	crashes   []uint64
+	began     uint64 // when this image began to guard itself (monotonic µs)
 	events    []machine.Event // answers and follow-ups that wait for Step
 	draining  bool
 	replies   map[machine.Reply]func(machine.SendReply)

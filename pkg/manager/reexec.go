@@ -28,7 +28,8 @@ type shellState struct {
 	ExitStatus     int            `json:"exit_status,omitempty"`
 	Booted         bool           `json:"booted,omitempty"`
 	Stamps         timestamps     `json:"stamps"`
-	Crashes        []uint64       `json:"crashes,omitempty"` // moments of crashes (monotonic µs), the newest last
+	Crashes        []uint64       `json:"crashes,omitempty"` // moments of crashes (monotonic µs) of images that lived for a moment only, the newest last
+	Began          uint64         `json:"began,omitempty"`   // when the image began (monotonic µs)
 	GUID           string         `json:"guid"`
 	RebootArgument string         `json:"reboot_argument,omitempty"`
 }
@@ -86,6 +87,15 @@ func (m *Manager) restoreShell(records map[string][]byte) {
 	if s.GUID != "" {
 		m.guid = s.GUID
 	}
+	if s.LogLevel != nil {
+		m.log.setLevel(*s.LogLevel)
+	}
+	if s.LogTarget != "" {
+		m.log.setTarget(s.LogTarget)
+	}
+	if s.ShowStatus != "" {
+		m.console.setStatus(s.ShowStatus)
+	}
 	delete(records, keyShell)
 	delete(records, keyHandles)
 }
@@ -106,8 +116,11 @@ func (m *Manager) saveShell() {
 		return
 	}
 	s := shellState{
-		Kept: map[string]int{}, Environment: m.clientEnvironment, ExitStatus: m.exitStatus, Booted: m.booted, Stamps: m.stamps, Crashes: m.crashes,
+		Kept: map[string]int{}, Began: m.began, Environment: m.clientEnvironment, ExitStatus: m.exitStatus, Booted: m.booted, Stamps: m.stamps, Crashes: m.crashes,
 		GUID: m.guid, RebootArgument: m.rebootArgument, LogLevel: m.log.override, LogTarget: m.log.targetOverride, ShowStatus: m.console.override,
+	}
+	for name, fd := range m.keptFDs {
+		s.Kept[name] = fd // not taken over yet: a crash until then must not lose it
 	}
 	if m.notifySocket != nil {
 		s.Kept["notify"] = m.notifySocket.FD()
@@ -179,8 +192,10 @@ func trimDeleted(exe string) string {
 const (
 	// heartbeatUSec is how often the loop must come by while it has something to do.
 	heartbeatUSec = 30_000_000
-	// crashWindowUSec and crashesMax bound the crashes after which the manager stops trying and only keeps the system alive.
+	// crashWindowUSec and crashesMax bound the crashes after which the manager stops trying and only keeps the system alive. An image that
+	// has worked for crashLifeUSec is one that is of use: its crash doesn't count.
 	crashWindowUSec = 60_000_000
+	crashLifeUSec   = 1_000_000
 	crashesMax      = 5
 	crashesKept     = 32
 )
@@ -189,12 +204,17 @@ const (
 // there. Hangs are watched for only once the loop runs.
 func (m *Manager) guardAgainstCrashes() error {
 	err := kernel.InstallCrashHook("/proc/self/exe", m.reexecArguments(true), os.Environ())
+	m.began = clock(unix.CLOCK_MONOTONIC)
 	if m.opt.Crashed {
-		m.crashes = append(m.crashes, clock(unix.CLOCK_MONOTONIC))
+		m.log.emergency("", "The manager crashed and was re-executed with its state.")
+		if m.began-m.restored.Began < crashLifeUSec {
+			m.crashes = append(m.crashes, m.began)
+		}
 		if len(m.crashes) > crashesKept {
 			m.crashes = m.crashes[len(m.crashes)-crashesKept:]
 		}
-		m.log.emergency("", "The manager crashed and was re-executed with its state (crash %d).", len(m.crashes))
+	}
+	if m.opt.Deserialize {
 		m.saveShell()
 	}
 	if m.crashLoop() {
