@@ -21,6 +21,11 @@
 //	drain:FILE           append what waits in passed datagram sockets, FIFOs and queues
 //	sockets:FILE         describe the passed sockets with their options
 //	mqsend:QUEUE,TEXT    send to a POSIX message queue
+//	notifyflood:N,TEXT   the same notification N times
+//	notifyodd:KIND[,N]   a datagram that no service should send, see flood.go
+//	openfiles:FILE       append how many descriptors PID 1 has
+//	orphans:N            N children that end when nobody waits for them any more
+//	hostile:KIND[,N]     misbehave on the private socket, see hostile.go
 //
 // SIG is a name such as TERM. A step that fails ends the program with 99.
 package main
@@ -79,6 +84,7 @@ func init() {
 		"notify": notify, "childnotify": childNotify, "barrier": barrier, "fdstore": fdStore, "fdremove": fdRemove,
 		"fds": listFDs, "state": writeState, "watchdog": watchdog, "onreload": onReload, "listen": listen,
 		"client": client, "hold": hold, "serve": serve, "drain": drain, "sockets": sockets, "mqsend": mqSend,
+		"notifyflood": notifyFlood, "notifyodd": notifyOdd, "openfiles": openFiles, "orphans": orphans, "hostile": hostile,
 	}
 }
 
