@@ -51,6 +51,7 @@ type Manager struct {
 	records   map[string][]byte // of the last image, until they are restored
 	restored  shellState
 	keptFDs   map[string]int
+	exits     []kernel.Exit // that the last image reaped, or was about to
 	crashes   []uint64
 	began     uint64 // when this image began to guard itself (monotonic µs)
 	events    []machine.Event // answers and follow-ups that wait for Step

@@ -81,6 +81,7 @@ func (m *Manager) restoreShell(records map[string][]byte) {
 		}
 	}
 	m.fds.restore(h, records)
+	m.exits = takeExits(records)
 	m.keptFDs, m.booted, m.stamps = s.Kept, s.Booted, s.Stamps
 	m.crashes, m.exitStatus, m.rebootArgument = s.Crashes, s.ExitStatus, s.RebootArgument
 	m.clientEnvironment, m.restored = s.Environment, s
@@ -284,6 +285,10 @@ func (m *Manager) adopt() {
 	for _, effect := range m.eng.CatchUp(m.now()) {
 		m.perform(effect)
 	}
+	for _, exit := range m.exits {
+		m.childEnded(exit) // what is still a zombie is reaped later, and then nobody's
+	}
+	m.exits = nil
 	m.childrenEnded = true
 	m.cg.rescan()
 }

@@ -1,6 +1,10 @@
 package manager
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/engine/machine"
@@ -49,6 +53,7 @@ func (m *Manager) reap() {
 		if !ok || err != nil {
 			break
 		}
+		m.recordExit(peek)
 		exit, ok, err := kernel.Reap(peek.Pid)
 		if err != nil || !ok {
 			break
@@ -75,6 +80,9 @@ func (m *Manager) childEnded(exit kernel.Exit) {
 
 func (m *Manager) deliverExit(exit kernel.Exit) {
 	pid := int32(exit.Pid)
+	if m.state != nil {
+		_ = m.state.Delete(exitKey(pid)) // written together with what the exit leads to
+	}
 	failure := m.spawner.ended(pid)
 	u := m.eng.UnitByPID(pid)
 	if u == nil {
@@ -85,6 +93,45 @@ func (m *Manager) deliverExit(exit kernel.Exit) {
 	e.Resources = failure != nil && failure.Resources
 	m.spawner.closeUtmp(m.eng.Config(u.Name()), pid, e)
 	m.submit(machine.ProcessExited{PID: pid, Exit: e})
+}
+
+// keyExit begins the keys of exits that may have been reaped but not handled.
+const keyExit = "shell/exit/"
+
+func exitKey(pid int32) string { return keyExit + strconv.Itoa(int(pid)) }
+
+// recordExit writes down how a unit's process ended before the kernel is made to forget it: a crash between its reaping and the end of the step
+// that handles it would leave a unit that waits for ever for a process that is gone.
+func (m *Manager) recordExit(e kernel.Exit) {
+	if m.state == nil || m.eng.UnitByPID(int32(e.Pid)) == nil {
+		return
+	}
+	err := m.state.Put(exitKey(int32(e.Pid)), fmt.Appendf(nil, "%d %d", e.Code, e.Status))
+	if err == nil {
+		err = m.state.Flush()
+	}
+	if err != nil {
+		m.log.err("", "state: exit of pid %d: %v", e.Pid, err)
+	}
+}
+
+// takeExits finds the exits that the last image recorded and takes them out of records.
+func takeExits(records map[string][]byte) []kernel.Exit {
+	var exits []kernel.Exit
+	for key, record := range records {
+		number, ok := strings.CutPrefix(key, keyExit)
+		if !ok {
+			continue
+		}
+		delete(records, key)
+		var e kernel.Exit
+		pid, err := strconv.Atoi(number)
+		if _, err2 := fmt.Sscanf(string(record), "%d %d", &e.Code, &e.Status); err == nil && err2 == nil {
+			e.Pid = pid
+			exits = append(exits, e)
+		}
+	}
+	return exits
 }
 
 // exitOf translates si_code of waitid(2).

@@ -117,7 +117,7 @@ func underLoad(t *testing.T, b *box.Box) (stop func()) {
 func settled(t *testing.T, b *box.Box) {
 	t.Helper()
 	shell(t, b, `for i in $(seq 400); do [ -n "$(systemctl list-jobs --no-legend | grep -v 'No jobs')" ] || break; sleep 0.05; done
-		[ -z "$(systemctl list-jobs --no-legend | grep -v 'No jobs')" ] || { systemctl list-jobs; exit 1; }
+		[ -z "$(systemctl list-jobs --no-legend | grep -v 'No jobs')" ] || { systemctl list-jobs; systemctl status --lines=5 'load@*'; exit 1; }
 		timeout 10 systemctl restart load@1 load@2 load@3 load@4 && timeout 10 systemctl stop load@1 load@2 load@3 load@4`)
 }
 
@@ -188,6 +188,7 @@ func TestReexecAndReload(t *testing.T) {
 			b := boot(t)
 			shell(t, b, "systemd-run --quiet --on-active=1000 --unit=later /bin/true; systemctl "+verb)
 			before := steady(t, b)
+			settled(t, b)
 			open := "sleep 0.5; ls /proc/1/fd | wc -l; systemctl show -P NextElapseUSecMonotonic later.timer"
 			was := shell(t, b, open)
 			stop := underLoad(t, b)
@@ -214,6 +215,7 @@ func TestReexecAndReload(t *testing.T) {
 				t.Fatalf("%q: %v", now, err)
 			}
 			if n > wasN+8 || at != wasAt {
+				t.Log(shell(t, b, "ls -l /proc/1/fd | awk '{print $11}' | sed 's/[0-9][0-9]*/N/g' | sort | uniq -c"))
 				t.Errorf("open descriptors %d, were %d; the timer elapses at %s, was %s", n, wasN, at, wasAt)
 			}
 		})
