@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/journal"
 	"github.com/muster-init/muster/pkg/unit/value"
@@ -93,7 +95,12 @@ var messageIDs = map[string]string{
 func messageID(kind string) string { return messageIDs[kind] }
 
 // journalUp is called when journald has come up: from here on it gets the messages.
-func (m *Manager) journalUp() { m.log.native = -1 }
+func (m *Manager) journalUp() {
+	if m.log.native >= 0 {
+		_ = unix.Close(m.log.native)
+	}
+	m.log.native = -1
+}
 
 // span is a time for people.
 func span(usec uint64) string { return value.FormatSpan(value.USec(usec), 1000) }
