@@ -53,7 +53,7 @@ type Manager struct {
 	keptFDs   map[string]int
 	exits     []kernel.Exit // that the last image reaped, or was about to
 	crashes   []uint64
-	began     uint64 // when this image began to guard itself (monotonic µs)
+	began     uint64          // when this image began to guard itself (monotonic µs)
 	events    []machine.Event // answers and follow-ups that wait for Step
 	draining  bool
 	replies   map[machine.Reply]func(machine.SendReply)
