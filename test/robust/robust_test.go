@@ -221,3 +221,13 @@ func TestReexecAndReload(t *testing.T) {
 		})
 	}
 }
+
+// TestPIDFileIsFIFO is no scenario, because it stops PID 1 of systemd for good.
+func TestPIDFileIsFIFO(t *testing.T) {
+	b := boot(t)
+	shell(t, b, `mkfifo /run/fifo
+		printf "[Service]\nType=forking\nPIDFile=/run/fifo\nTimeoutStartSec=1\nExecStart=/bin/sh -c 'sleep 100 &'\n" >/etc/systemd/system/fifo.service
+		systemctl daemon-reload
+		! timeout 10 systemctl start fifo.service && [ "$(systemctl show -P Result fifo.service)" = protocol -o "$(systemctl show -P Result fifo.service)" = timeout ]`)
+	answers(t, b, "a FIFO as PID file")
+}
