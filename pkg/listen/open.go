@@ -202,6 +202,9 @@ func openFIFO(s *unit.Socket, path string, o *Options) (int, error) {
 	made := err == nil
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
+		if made {
+			_ = unix.Unlink(path) // its mode is not right yet
+		}
 		return -1, err
 	}
 	if made {
