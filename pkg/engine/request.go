@@ -213,7 +213,8 @@ func (e *Engine) mayQueue(u *Unit, v machine.Enqueue) *machine.Error {
 		return nil
 	}
 	c := &u.cfg.Unit
-	if v.Type == job.Stop && u.cfg.LoadState == unit.StateNotFound && u.ActiveState() == machine.Inactive {
+	broken := u.cfg.LoadState == unit.StateNotFound || u.cfg.LoadState == unit.StateError || u.cfg.LoadState == unit.StateBadSetting
+	if v.Type == job.Stop && broken && u.ActiveState() == machine.Inactive {
 		return refuse(unit.ErrNoSuchUnit, "Unit %s not loaded.", u.Name())
 	}
 	starts := v.Type == job.Start || v.Type == job.Restart || v.Type == job.TryRestart || v.Type == job.ReloadOrStart
