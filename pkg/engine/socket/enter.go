@@ -14,6 +14,8 @@ func (m *Machine) enterStartPre(h machine.Host) {
 	m.enterStartOpen(h)
 }
 
+// DEVIATION: sockets are opened off the loop in a sub-state of its own (start-open, as in 258), where 257 opens them in no time that clients
+// can see; and start-chown has no control process: a worker of the manager changes the owner.
 func (m *Machine) enterStartOpen(h machine.Host) {
 	m.setState(h, StartOpen)
 	m.s.Timer.Arm(h.Now().Monotonic)
