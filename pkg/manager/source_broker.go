@@ -65,7 +65,8 @@ func (br *broker) begin() {
 			br.m.log.warning("", "org.freedesktop.systemd1 cannot be taken on the bus: %v", err)
 		}
 	}, "org.freedesktop.systemd1", uint32(4))
-	br.match("type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus/Local'")
+	// Every client that leaves: what it held (references, jobs it waits for) is given up.
+	br.match("type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg2=''")
 	for name := range br.m.bus.names {
 		br.watch(name)
 	}
