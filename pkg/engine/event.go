@@ -57,6 +57,10 @@ func (e *Engine) route(ev machine.Event) {
 		e.step(e.handles[v.Handle], ev)
 	case machine.PathTouched:
 		e.stepIfUsed(v.Unit, ev)
+	case machine.AutomountAsked:
+		e.stepIfUsed(v.Unit, ev)
+	case machine.AutomountGone:
+		e.stepIfUsed(v.Unit, ev)
 	case machine.Devices:
 		e.onDevices(v)
 	case machine.MountTable:

@@ -23,6 +23,17 @@ func (h *host) Trigger(name string, mode job.Mode) *machine.Error {
 	return err
 }
 
+// StopTriggered queues a stop job of a unit that h's unit activates.
+func (h *host) StopTriggered(name string) *machine.Error {
+	u, err := h.e.find(name)
+	if err != nil {
+		return err
+	}
+	_, err = h.e.enqueue(request{u: u, typ: job.Stop, mode: job.Replace, cause: machine.Cause{
+		Kind: machine.CauseTrigger, Unit: h.u.Name(), Directive: "TimeoutIdleSec="}})
+	return err
+}
+
 // Triggers lists the units that h's unit activates.
 func (h *host) Triggers() []machine.Peer {
 	var out []machine.Peer

@@ -33,7 +33,8 @@ func Build(u *unit.Unit, ctx Context) (*plan.Plan, error) {
 	b := &builder{u: u, e: u.GetExec(), s: u.GetSandbox(), ctx: &ctx}
 	b.p = &plan.Plan{
 		Unit: u.Name, Phase: ctx.Phase, UserMode: ctx.UserMode, Tier: plan.TierOps,
-		StatusFD: plan.None, IdleFD: plan.None,
+		SameGroup: u.Type == unit.TypeMount,
+		StatusFD:  plan.None, IdleFD: plan.None,
 	}
 	b.scope()
 	for _, step := range []func() error{

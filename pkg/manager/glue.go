@@ -12,6 +12,7 @@ import (
 	"github.com/muster-init/muster/pkg/busapi"
 	"github.com/muster-init/muster/pkg/depend"
 	"github.com/muster-init/muster/pkg/engine"
+	"github.com/muster-init/muster/pkg/engine/automount"
 	"github.com/muster-init/muster/pkg/engine/device"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/engine/mount"
@@ -66,7 +67,7 @@ func (m *Manager) openLoader() error {
 // unitTypes lists the unit types beside those that the engine has itself.
 func (m *Manager) unitTypes() []machine.Descriptor {
 	return []machine.Descriptor{
-		service.Descriptor(), scope.Descriptor(), socket.Descriptor(), timer.Descriptor(), mount.Descriptor(), path.Descriptor(), device.Descriptor(!m.noDevices),
+		service.Descriptor(), scope.Descriptor(), socket.Descriptor(), timer.Descriptor(), mount.Descriptor(), path.Descriptor(), device.Descriptor(!m.noDevices), automount.Descriptor(m.automountsSupported()),
 	}
 }
 

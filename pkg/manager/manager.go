@@ -42,6 +42,7 @@ type Manager struct {
 	stampFiles   *stampQueue
 	mounts       *mountSource
 	watches      map[string]*pathWatch // of path units
+	expiring     map[string]bool       // automount units whose expiry is being looked at
 	noDevices    bool                  // there can be no device units
 	idlePipe     *idlePipe
 	spawner      spawner
@@ -157,6 +158,16 @@ func (m *Manager) perform(effect machine.Effect) {
 		m.checkPID(e)
 	case machine.RemoveDirectories:
 		m.removeDirectories(e)
+	case machine.OpenAutomount:
+		m.openAutomount(e)
+	case machine.WatchAutomount:
+		m.watchAutomount(e)
+	case machine.AckAutomount:
+		m.ackAutomount(e)
+	case machine.ExpireAutomount:
+		m.expireAutomount(e)
+	case machine.CloseAutomount:
+		m.closeAutomount(e)
 	case machine.WatchPaths:
 		m.watchPaths(e)
 	case machine.UnwatchPaths:

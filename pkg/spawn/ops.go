@@ -138,8 +138,10 @@ func (o *Ops) Session() {
 		l.DefaultSignal(unix.SIGPIPE)
 	}
 	o.mark("IgnoreSIGPIPE", "")
-	l.Setsid(plan.ExitSetsid)
-	o.mark("session", "")
+	if !p.SameGroup {
+		l.Setsid(plan.ExitSetsid)
+		o.mark("session", "")
+	}
 	o.Umask()
 }
 

@@ -28,13 +28,13 @@ func mountOwnRows() []*Row {
 func automountRows() []*Row {
 	return []*Row{
 		row(InAutomount, "DirectoryMode", kMode, inAutomount(func(b *Automount) *uint32 { return &b.DirectoryMode }),
-			"Access mode of directories made on the way.", "0755", since(1), settable, accepted(laterNote)),
+			"Access mode of directories made on the way.", "0755", since(1), settable, full),
 		row(InAutomount, "ExtraOptions", kString, inAutomount(func(b *Automount) *string { return &b.ExtraOptions }),
-			"Options of the autofs mount.", "context=x", since(250), settable, accepted(laterNote)),
+			"Options of the autofs mount.", "context=x", since(250), settable, full),
 		row(InAutomount, "TimeoutIdleSec", kSecFixZero, inAutomount(func(b *Automount) *uint64 { return &b.TimeoutIdleUSec }),
-			"Unmount after this time without use.", "5min", since(220), prop("TimeoutIdleUSec"), settable, accepted(laterNote)),
+			"Unmount after this time without use.", "5min", since(220), prop("TimeoutIdleUSec"), settable, full),
 		row(InAutomount, "Where", kPath, inAutomount(func(b *Automount) *string { return &b.Where }),
-			"Where the automount point is.", "/srv", since(1), settable, accepted(laterNote)),
+			"Where the automount point is.", "/srv", since(1), settable, full),
 	}
 }
 

@@ -245,7 +245,8 @@ func (s *Script) step(ev machine.Event) string {
 func (s *Script) watch(f machine.Effect) {
 	switch q := f.(type) {
 	case machine.TestConditions, machine.ReadStamp, machine.Spawn, machine.Kill, machine.PrepareMount, machine.RemoveDirectories,
-		machine.WatchPaths, machine.OpenSockets, machine.ChownSockets, machine.CloseSockets:
+		machine.WatchPaths, machine.OpenSockets, machine.ChownSockets, machine.CloseSockets,
+		machine.OpenAutomount:
 		s.open = append(s.open, q)
 	case machine.CancelQuery:
 		s.open = slices.DeleteFunc(s.open, func(f machine.Effect) bool { return machine.QueryToken(f) == q.Token })

@@ -31,7 +31,8 @@ func calendarNext(event string, afterUSec uint64) (uint64, bool) {
 var scriptEvents = []machine.Event{
 	machine.StampRead{}, machine.ProcessExited{}, machine.Spawned{}, machine.SpawnFailed{}, machine.Killed{}, machine.CgroupEmpty{},
 	machine.ClockChanged{}, machine.DirectoriesRemoved{}, machine.MountTable{}, machine.MountPrepared{}, machine.SwapTable{},
-	machine.PathsWatched{}, machine.PathTouched{}, machine.Devices{}, machine.CgroupChecked{},
+	machine.PathsWatched{}, machine.PathTouched{}, machine.Devices{},
+	machine.AutomountOpened{}, machine.AutomountAsked{}, machine.AutomountGone{}, machine.CgroupChecked{},
 	machine.SocketsOpened{}, machine.SocketsChowned{}, machine.SocketsClosed{}, machine.SocketReady{},
 }
 

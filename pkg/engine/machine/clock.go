@@ -52,6 +52,8 @@ type Timing interface {
 	BootTime() (boot, startup Instant)
 	// CalendarNext is the first match of a calendar event after a moment, in µs of the realtime clock; false: there is none.
 	CalendarNext(event string, afterUSec uint64) (uint64, bool)
+	// StopTriggered queues a stop job of a unit that this one activates (expiry of automounts).
+	StopTriggered(name string) *Error
 	// FixedRandom is a number that depends only on the machine and the unit.
 	FixedRandom() uint64
 }

@@ -33,6 +33,9 @@ func WithToken(f Effect, t Token) (Effect, bool) {
 	case WatchPaths:
 		q.Token = t
 		return q, true
+	case OpenAutomount:
+		q.Token = t
+		return q, true
 	case CheckCgroup:
 		q.Token = t
 		return q, true
@@ -75,6 +78,8 @@ func QueryToken(f Effect) Token {
 		return q.Token
 	case WatchPaths:
 		return q.Token
+	case OpenAutomount:
+		return q.Token
 	case CheckCgroup:
 		return q.Token
 	case CheckPID:
@@ -111,6 +116,8 @@ func AnswerToken(ev Event) Token {
 	case MountPrepared:
 		return a.Token
 	case PathsWatched:
+		return a.Token
+	case AutomountOpened:
 		return a.Token
 	case ProcessesAttached:
 		return a.Token

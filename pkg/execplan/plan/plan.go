@@ -15,6 +15,8 @@ type Plan struct {
 	Unit     string
 	Phase    string // ExecStart, ExecStartPre, …
 	UserMode bool   // of a --user manager
+	// SameGroup leaves the process in the manager's process group and session: what mounts over an automount point must not wait at it itself.
+	SameGroup bool
 
 	Tier    uint8
 	Reasons []string // the settings that ask for the executor
