@@ -68,9 +68,12 @@ func parseAssignment(t unit.Type, text string) ([]assignment, error) {
 	if err != nil {
 		return nil, err
 	}
+	if row.Alias {
+		row = aliasedRow(t, row, u)
+	}
 	var out []assignment
 	for _, p := range append(unit.Properties(t), unit.UnitProperties()...) {
-		if p.Row != row || p.SetSig == "" || p.SetSig != p.Sig || !primaryProperty(row, p.Name) {
+		if p.Row != row && (row.Prop == "" || p.Row.Prop != row.Prop) || p.SetSig == "" || p.SetSig != p.Sig || !primaryProperty(row, p.Name) {
 			continue
 		}
 		out = append(out, assignment{p.Name, p.SetSig, func(e *bus.Encoder) { p.Write(&busWriter{Encoder: e}, u) }})
@@ -294,7 +297,12 @@ func boolOrWordAssignment(t unit.Type) assignmentFunc {
 		case p.SetSig == "s":
 			return one(key, "s", func(e *bus.Encoder) { e.String(v) }), nil
 		}
-		if ex, ok := unit.FindProperty(t, key+"Ex"); ok && ex.SetSig == "s" {
+		ex, ok := unit.FindProperty(t, key+"Ex")
+		if ok && ex.SetSig == "(ss)" {
+			word, rest, _ := strings.Cut(v, ":")
+			return one(key+"Ex", "(ss)", func(e *bus.Encoder) { e.Struct(); e.String(word); e.String(rest) }), nil
+		}
+		if ok && ex.SetSig == "s" {
 			if _, err := parseRow(t, row, v); err != nil {
 				return nil, err
 			}
@@ -350,4 +358,15 @@ func setUnitProperties(s *systemctl, _ string, args []string) int {
 		}
 	}
 	return r
+}
+
+// aliasedRow gives the row that an old name of a directive stands for: the one whose value it has set.
+func aliasedRow(t unit.Type, row *unit.Row, u *unit.Unit) *unit.Row {
+	fresh := unit.New(u.Name, unit.BuiltinDefaults())
+	for _, r := range unit.Rows() {
+		if !r.Alias && r.In&(unit.SectionsOf(t)|unit.InUnit) != 0 && r.Settable && strings.Join(r.Format(u), "\n") != strings.Join(r.Format(fresh), "\n") {
+			return r
+		}
+	}
+	return row
 }

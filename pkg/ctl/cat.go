@@ -68,7 +68,7 @@ func catUnits(s *systemctl, _ string, args []string) int {
 				s.printf("\n")
 			}
 			first = false
-			s.printf("%s\n", s.in(colorBrightMagenta, "# Unit "+n+" is masked."))
+			s.printf("%s\n", s.in(colorBrightMagenta, "# Unit "+n+" is masked")+".")
 			continue
 		}
 		if u.fragment == "" && len(u.dropIns) == 0 {
