@@ -16,6 +16,7 @@ const (
 	tinyPause  = "pause"  // pause() for ever
 	tinyNotify = "notify" // READY=1 to /run/systemd/notify, then pause
 	tinyBeat   = "beat"   // one byte into beatPath, then pause
+	tinyServe  = "serve"  // one byte to each connection of the first socket
 )
 
 // Paths inside the container.
@@ -65,7 +66,7 @@ func (a *assembler) address(register byte, data []byte) {
 const (
 	rdi, rsi, rdx = 0xbf, 0xbe, 0xba
 
-	sysWrite, sysOpen, sysPause, sysSocket, sysSendto, sysExit = 1, 2, 34, 41, 44, 60
+	sysWrite, sysOpen, sysClose, sysPause, sysSocket, sysAccept, sysSendto, sysExit = 1, 2, 3, 34, 41, 43, 44, 60
 )
 
 func (a *assembler) pauseForEver() {
@@ -143,6 +144,19 @@ func tinyImages() map[string][]byte {
 	beat.call(sysWrite)
 	beat.pauseForEver()
 	images[tinyBeat] = beat.image()
+
+	var serve assembler
+	serve.value(rdi, 3) // the first socket
+	serve.value(rsi, 0)
+	serve.value(rdx, 0)
+	serve.call(sysAccept)
+	serve.bytes(0x89, 0xc7) // mov edi, eax
+	serve.address(rsi, []byte("x"))
+	serve.value(rdx, 1)
+	serve.call(sysWrite)
+	serve.call(sysClose)
+	serve.bytes(0xeb, byte(-len(serve.code)-2)) // jmp to the beginning
+	images[tinyServe] = serve.image()
 	return images
 }
 
