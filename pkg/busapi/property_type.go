@@ -28,6 +28,8 @@ func typeInterface(t unit.Type) *iface {
 		i.props = pathRuntime()
 	case unit.TypeDevice:
 		i.props = []property{unitString("SysFSPath", bus.EmitsChange, deviceSysfs)}
+	case unit.TypeSwap:
+		i.props = swapRuntime()
 	case unit.TypeTimer:
 		i.props = timerRuntime()
 	case unit.TypeSocket:

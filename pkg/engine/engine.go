@@ -69,6 +69,7 @@ type Engine struct {
 	noMount   map[string]bool              // mount units known not to exist
 	mountUser map[string][]uid             // mount unit name → units that need the path
 	mounts    map[string]machine.MountInfo // mount unit name → what the kernel has there
+	swaps     map[string]machine.SwapInfo  // swap unit name → what the kernel has
 
 	notices   []notice
 	collect   []*Unit
@@ -133,6 +134,7 @@ func newEngine(src Source, opt Options) *Engine {
 		noMount:     map[string]bool{},
 		mountUser:   map[string][]uid{},
 		mounts:      map[string]machine.MountInfo{},
+		swaps:       map[string]machine.SwapInfo{},
 		queries:     map[machine.Token]query{},
 		pids:        map[int32]*Unit{},
 		busNames:    map[string][]*Unit{},

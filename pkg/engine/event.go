@@ -61,6 +61,8 @@ func (e *Engine) route(ev machine.Event) {
 		e.stepIfUsed(v.Unit, ev)
 	case machine.AutomountGone:
 		e.stepIfUsed(v.Unit, ev)
+	case machine.SwapTable:
+		e.onSwapTable(v)
 	case machine.Devices:
 		e.onDevices(v)
 	case machine.MountTable:

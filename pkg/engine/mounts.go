@@ -96,6 +96,45 @@ func (e *Engine) kernelUnit(name string, cfg *unit.Unit) (*unit.Unit, bool) {
 		c.SourcePath = sourceMountInfo
 		c.Unit.Description = info.Where
 		return &c, true
+	case unit.TypeSwap:
+		info, ok := e.swaps[name]
+		if !ok {
+			return nil, false
+		}
+		c, s := *cfg, *cfg.GetSwap()
+		s.What = info.What
+		c.Swap = &s
+		c.SourcePath = sourceSwaps
+		c.Unit.Description = info.What
+		return &c, true
 	}
 	return nil, false
+}
+
+// onSwapTable brings the table of swap areas up to date and tells the units.
+func (e *Engine) onSwapTable(v machine.SwapTable) {
+	seen := map[string]bool{}
+	for i := range v.Swaps {
+		info := v.Swaps[i]
+		name, err := unit.NameFromPath(info.What, ".swap")
+		if err != nil {
+			continue
+		}
+		seen[name] = true
+		if _, ok := e.swaps[name]; !ok {
+			e.useDevice(info.What, 1)
+		}
+		e.swaps[name] = info
+		e.tellKernelUnit(name, machine.SwapChanged{Info: &info})
+	}
+	for _, u := range e.Units() {
+		if u.cfg.Type != unit.TypeSwap || u.machine == nil || seen[u.Name()] {
+			continue
+		}
+		if info, ok := e.swaps[u.Name()]; ok {
+			e.useDevice(info.What, -1)
+			delete(e.swaps, u.Name())
+		}
+		e.tellKernelUnit(u.Name(), machine.SwapChanged{})
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/engine/mount"
 	"github.com/muster-init/muster/pkg/engine/socket"
+	"github.com/muster-init/muster/pkg/engine/swap"
 	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/execplan/plan"
 	"github.com/muster-init/muster/pkg/spawn"
@@ -243,8 +244,11 @@ func needsNotifySocket(u *unit.Unit, control bool) bool {
 
 // commandsOf is the list that a phase names.
 func commandsOf(u *unit.Unit, phase machine.Phase) []value.Command {
-	if u.Type == unit.TypeMount {
+	switch u.Type {
+	case unit.TypeMount:
 		return mount.Commands(u, phase)
+	case unit.TypeSwap:
+		return swap.Commands(u, phase)
 	}
 	if u.Type == unit.TypeSocket {
 		return socket.Commands(u.GetSocket(), phase)

@@ -20,6 +20,7 @@ import (
 	"github.com/muster-init/muster/pkg/engine/scope"
 	"github.com/muster-init/muster/pkg/engine/service"
 	"github.com/muster-init/muster/pkg/engine/socket"
+	"github.com/muster-init/muster/pkg/engine/swap"
 	"github.com/muster-init/muster/pkg/engine/timer"
 	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/job"
@@ -68,6 +69,7 @@ func (m *Manager) openLoader() error {
 func (m *Manager) unitTypes() []machine.Descriptor {
 	return []machine.Descriptor{
 		service.Descriptor(), scope.Descriptor(), socket.Descriptor(), timer.Descriptor(), mount.Descriptor(), path.Descriptor(), device.Descriptor(!m.noDevices), automount.Descriptor(m.automountsSupported()),
+		swap.Descriptor(m.swapsSupported()),
 	}
 }
 

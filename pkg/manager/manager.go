@@ -41,6 +41,7 @@ type Manager struct {
 	clocks       *clocks
 	stampFiles   *stampQueue
 	mounts       *mountSource
+	swaps        *swapSource
 	watches      map[string]*pathWatch // of path units
 	expiring     map[string]bool       // automount units whose expiry is being looked at
 	noDevices    bool                  // there can be no device units

@@ -62,6 +62,7 @@ func (m *Manager) reap() {
 	}
 	m.readNotify() // from those that ended between the two looks
 	m.mounts.beforeExits(ended)
+	m.swaps.beforeExits(ended)
 	m.cg.oomKills(ended)
 	for _, exit := range ended {
 		m.childEnded(exit)

@@ -40,6 +40,9 @@ func (m *Manager) openTables() {
 	if err := m.openMounts(); err != nil {
 		m.log.err("", "Mounts will not be noticed: %v", err)
 	}
+	if err := m.openSwaps(); err != nil {
+		m.log.err("", "Swap areas will not be noticed: %v", err)
+	}
 }
 
 // openMounts begins to follow the mount table, with what is mounted now.

@@ -41,12 +41,12 @@ func automountRows() []*Row {
 func swapRows() []*Row {
 	return []*Row{
 		row(InSwap, "Options", kString, inSwap(func(b *Swap) *string { return &b.Options }),
-			"Swap options.", "discard", since(217), settable, emits(EmitsTrue), accepted(laterNote)),
+			"Swap options.", "discard", since(217), settable, emits(EmitsTrue), full),
 		row(InSwap, "Priority", kOptInt32(-1, 32767, -1), inSwap(func(b *Swap) *Opt[int32] { return &b.Priority }),
-			"Swap priority.", "10", since(1), settable, emits(EmitsTrue), accepted(laterNote)),
+			"Swap priority.", "10", since(1), settable, emits(EmitsTrue), full),
 		row(InSwap, "TimeoutSec", kSecFixZero, inSwap(func(b *Swap) *uint64 { return &b.TimeoutUSec }),
-			"How long swapping on may take.", "90s", since(17), prop("TimeoutUSec"), settable, accepted(laterNote)),
+			"How long swapping on may take.", "90s", since(17), prop("TimeoutUSec"), settable, full),
 		row(InSwap, "What", kString, inSwap(func(b *Swap) *string { return &b.What }),
-			"Device or file to swap to.", "/dev/sda2", since(1), settable, emits(EmitsTrue), accepted(laterNote)),
+			"Device or file to swap to.", "/dev/sda2", since(1), settable, emits(EmitsTrue), full),
 	}
 }

@@ -237,6 +237,7 @@ func (m *Machine) tableChanged(h machine.Host, info *machine.MountInfo) {
 		switch {
 		case h.Unit().Perpetual:
 		case m.s.Sub == Mounted && m.s.Spawning == 0:
+			m.s.Result = "" // that an earlier umount(8) failed does not matter any more
 			m.enterDead(h, ResultSuccess)
 		case m.s.Sub == MountingDone:
 			// Some helpers take back what they have mounted when they fail late; the exit decides.
