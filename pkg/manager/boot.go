@@ -95,6 +95,7 @@ func randomID() string {
 func (m *Manager) prepareProcess() error {
 	debug.SetGCPercent(50)
 	kernel.IgnoreBrokenPipes()
+	raiseFileLimit()
 	unix.Umask(0)
 	if !m.system {
 		unix.Umask(0o022)

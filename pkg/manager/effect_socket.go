@@ -266,6 +266,7 @@ func (m *Manager) getent(database, name string) string {
 	l.Dup(generatorStatus, pipe[1], 1)
 	l.OpenTo(generatorStatus, "/dev/null", unix.O_WRONLY, 0, 2)
 	l.CloexecFrom(generatorStatus, 3)
+	helperLimits(&l)
 	l.Exec(generatorStatus, program, []string{path.Base(program), database, name}, []string{"PATH=/usr/bin:/bin", "LC_ALL=C"})
 	child, err := m.helpers.spawn(&l, kernel.SpawnOptions{})
 	_ = unix.Close(pipe[1])

@@ -113,6 +113,7 @@ func (g *generatorRun) start(path string) (child *kernel.Child, stderr int, err 
 	l.Dup(generatorStatus, pipe[1], 2)
 	l.Dup(generatorStatus, 2, 1)
 	l.CloexecFrom(generatorStatus, 3)
+	helperLimits(&l)
 	l.Umask(0o022)
 	l.Exec(generatorStatus, path, append([]string{path}, g.output.Dirs()...), g.env)
 	child, err = g.helpers.spawn(&l, kernel.SpawnOptions{})

@@ -290,5 +290,10 @@ func (m *Manager) adopt() {
 	}
 	m.exits = nil
 	m.childrenEnded = true
+	for _, name := range []string{"dbus.service", "dbus-broker.service"} {
+		if u := m.eng.Unit(name); u != nil && u.ActiveState().IsActiveOrReloading() {
+			m.bus.connectBroker() // the connection to the message bus ended with the last image
+		}
+	}
 	m.cg.rescan()
 }
