@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path/filepath"
 	"sort"
+	"strings"
 
 	"github.com/muster-init/muster/pkg/bus"
 	"github.com/muster-init/muster/pkg/engine"
@@ -167,7 +168,8 @@ func (k *call) offLoop(work func(p install.Paths) (answer func(), err error)) {
 
 func fileError(err error) error {
 	if errors.Is(err, install.ErrNotFound) {
-		return bus.Errorf(bus.ErrFileNotFound, "%v", err)
+		// Scripts look for the sentence that systemd says.
+		return bus.Errorf(bus.ErrFileNotFound, "%s", strings.Replace(err.Error(), "unit file ", "Unit ", 1))
 	}
 	return bus.Errorf(bus.ErrInvalidArgs, "%v", err)
 }

@@ -207,6 +207,9 @@ func analyzeChain(a *analyze, args []string) int {
 		}
 		c := &chain{a, t, times, map[string]bool{}}
 		name := orDefault(p.str("Id"), n)
+		if _, ok := times[name]; !ok {
+			continue
+		}
 		c.print(name, nil)
 		c.walk(name, nil)
 	}

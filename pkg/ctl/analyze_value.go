@@ -203,8 +203,7 @@ func analyzeCapability(a *analyze, args []string) int {
 
 // analyzeArchitectures is architectures: which ones programs can be of here.
 func analyzeArchitectures(a *analyze, args []string) int {
-	names := []string{"alpha", "arc", "arc-be", "arm", "arm-be", "arm64", "arm64-be", "cris", "ia64", "loongarch64", "m68k", "mips", "mips-le", "mips64", "mips64-le",
-		"nios2", "parisc", "parisc64", "ppc", "ppc-le", "ppc64", "ppc64-le", "riscv32", "riscv64", "s390", "s390x", "sh", "sh64", "sparc", "sparc64", "tilegx", "x86", "x86-64"}
+	names := []string{"alpha", "arc", "arc-be", "arm", "arm64", "arm64-be", "arm-be", "cris", "ia64", "loongarch64", "m68k", "mips", "mips64", "mips64-le", "mips-le", "nios2", "parisc", "parisc64", "ppc", "ppc64", "ppc64-le", "ppc-le", "riscv32", "riscv64", "s390", "s390x", "sh", "sh64", "sparc", "sparc64", "tilegx", "x86", "x86-64"}
 	secondary := map[string]string{"x86-64": "x86", "arm64": "arm", "s390x": "s390", "sparc64": "sparc", "ppc64": "ppc", "ppc64-le": "ppc-le", "mips64": "mips", "mips64-le": "mips-le"}
 	native := facts.Architecture()
 	if len(args) > 0 {

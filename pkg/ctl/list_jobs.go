@@ -55,20 +55,20 @@ func listJobs(s *systemctl, _ string, args []string) int {
 	json := len(s.o.output) >= 4 && s.o.output[:4] == "json"
 	if len(list) == 0 && !json {
 		if s.o.legend() {
-			if len(all) == 0 || len(args) == 0 {
+			if len(all) == 0 {
 				s.printf("%s\n", s.in(colorBrightGreen, "No jobs running."))
 			} else {
-				s.printf("%s\n", s.in(colorBrightGreen, "No jobs running."))
+				s.printf("%s\n", s.in(colorBrightYellow, "No jobs listed."))
 			}
 		}
 		return 0
 	}
-	s.printJobs(list, len(args) > 0)
+	s.printJobs(list)
 	return 0
 }
 
 // printJobs prints the jobs. DEVIATION: --output=json gives JSON; systemctl ignores it here.
-func (s *systemctl) printJobs(list []jobInfo, filtered bool) {
+func (s *systemctl) printJobs(list []jobInfo) {
 	t := newTable("JOB", "UNIT", "TYPE", "STATE")
 	for _, j := range list {
 		c := colorNone
@@ -86,7 +86,6 @@ func (s *systemctl) printJobs(list []jobInfo, filtered bool) {
 	if s.o.legend() {
 		s.printf("\n%s.\n", s.in(colorBold, sprintf("%d jobs listed", len(list))))
 	}
-	_ = filtered
 }
 
 // printJobTree prints each job with what it waits for (--after) and what waits for it (--before).

@@ -183,3 +183,25 @@ cgroup_pids() { sort -n "/sys/fs/cgroup$1/cgroup.procs" | tr '\n' ' ' | sed 's/ 
 # alive PID / gone PID
 alive() { [ -d "/proc/$1" ] && ! grep -q '^State:	Z' "/proc/$1/status"; }
 gone() { ! alive "$1"; }
+
+# same TOOL ARGUMENT…: musterctl called by the name of a systemd tool must do what that tool does: exit status and both outputs. How long ago
+# something was, and what differs between two calls anyway, doesn't count. Input comes from $DIR/input if that is there.
+same() {
+    local tool=$1 want=0 got=0 file input=/dev/null
+    shift
+    [ ! -e "$DIR/input" ] || input=$DIR/input
+    "$tool" "$@" >"$DIR/want.out" 2>"$DIR/want.err" <"$input" || want=$?
+    (exec -a "$tool" musterctl "$@") >"$DIR/got.out" 2>"$DIR/got.err" <"$input" || got=$?
+    for file in want.out want.err got.out got.err; do
+        sed -i -E 's/; [^;]*(ago|left)$//; s/(run-p)[0-9]+-i[0-9]+/\1N/g; s/; invocation ID: [0-9a-f]{32}//; s/^( +CPU: |Service runtime: |CPU time consumed: ).*/\1/; s/PID [0-9]+ does/PID N does/; s/(CPUUsageNSec|MemoryAvailable|EffectiveMemory(Max|High)|DelegateNamespaces)=.*/\1/' \
+            "$DIR/$file"
+        # Dependencies come in no order.
+        awk 'match($0, /^(After|Before|Wants|WantedBy|Requires|RequiredBy|Conflicts|ConflictedBy|RequiresMountsFor|Names)=/) {
+            n = split(substr($0, RLENGTH + 1), word, " "); printf "%s", substr($0, 1, RLENGTH)
+            for (i = 1; i <= n; i++) { least = ""; for (j in word) if (least == "" || word[j] < word[least]) least = j; printf "%s ", word[least]; delete word[least] }
+            print ""; next } { print }' "$DIR/$file" >"$DIR/sorted" && mv "$DIR/sorted" "$DIR/$file"
+    done
+    [ "$want" = "$got" ] || fail "$tool $*: exit status $got instead of $want: $(cat "$DIR/got.err")"
+    diff "$DIR/want.out" "$DIR/got.out" >"$DIR/diff" || fail "$tool $*: output differs (< $tool, > musterctl): $(cat "$DIR/diff")"
+    diff "$DIR/want.err" "$DIR/got.err" >"$DIR/diff" || fail "$tool $*: messages differ (< $tool, > musterctl): $(cat "$DIR/diff")"
+}

@@ -238,6 +238,7 @@ AllowIsolate=yes
 			{Source: h.dir, Target: "/scenarios"},
 			{Source: filepath.Join(h.tools, "payload"), Target: "/usr/local/bin/payload"},
 			{Source: filepath.Join(h.tools, "busprobe"), Target: "/usr/local/bin/busprobe"},
+			{Source: filepath.Join(h.tools, "musterctl"), Target: "/usr/local/bin/musterctl"},
 		}, h.program.Binds...),
 	})
 	if err != nil {
@@ -301,7 +302,7 @@ func scenarioNames(t *testing.T) []string {
 func buildTools(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "godbus_no_tcp", "-o", dir+"/", "../payload", "../busprobe")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "godbus_no_tcp", "-o", dir+"/", "../payload", "../busprobe", "../../cmd/musterctl")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building the tools: %v\n%s", err, out)
