@@ -49,6 +49,8 @@ func unitRuntime() []property {
 		unitBool("CanStop", bus.EmitsConst, func(s *Server, u *engine.Unit) bool { return s.b.Engine().CanStop(u) }),
 		unitBool("CanReload", bus.EmitsConst, func(s *Server, u *engine.Unit) bool { return s.b.Engine().CanReload(u) }),
 		unitBool("CanIsolate", bus.EmitsConst, func(s *Server, u *engine.Unit) bool { return s.b.Engine().CanIsolate(u) }),
+		unitStrings("RequiresMountsFor", bus.EmitsConst, func(s *Server, u *engine.Unit) []string { return s.b.Engine().MountPaths(u, true) }),
+		unitStrings("WantsMountsFor", bus.EmitsConst, func(s *Server, u *engine.Unit) []string { return s.b.Engine().MountPaths(u, false) }),
 		unitStrings("CanClean", bus.EmitsConst, func(s *Server, u *engine.Unit) []string { return s.b.Engine().CanClean(u) }),
 		unitBool("CanFreeze", bus.EmitsConst, func(_ *Server, u *engine.Unit) bool { return canFreeze(u.Config().Type) }),
 		unitBool("CanLiveMount", bus.EmitsConst, func(*Server, *engine.Unit) bool { return false }),

@@ -35,7 +35,9 @@ func Paths(dst []Path, u *unit.Unit, env *Env) []Path {
 	switch u.Type {
 	case unit.TypeSocket:
 		for _, s := range u.GetSocket().Listen {
-			add(s.Address, true, "Listen"+s.Kind+"=")
+			if s.Kind != "MessageQueue" { // names of queues only look like paths
+				add(s.Address, true, "Listen"+s.Kind+"=")
+			}
 		}
 		for _, s := range u.GetSocket().Symlinks {
 			add(s, true, "Symlinks=")

@@ -54,6 +54,17 @@ func (e *Engine) CanClean(u *Unit) []string {
 	return nil
 }
 
+// MountPaths lists the paths that the unit needs to be mounted, written down or implied: as Requires= (required) or as Wants=.
+func (e *Engine) MountPaths(u *Unit, required bool) []string {
+	var out []string
+	for _, p := range depend.Paths(nil, u.cfg, &e.opt.Depend) {
+		if p.Required == required && !slices.Contains(out, p.Path) {
+			out = append(out, p.Path)
+		}
+	}
+	return out
+}
+
 // JobsBefore lists the jobs that j waits for because of the order of units, JobsAfter those that wait for it, both by id.
 func (e *Engine) JobsBefore(j *Job) []*Job {
 	return e.related(j, func(other *Job, after bool) bool { return holds(j, other, after) })
