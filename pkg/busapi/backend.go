@@ -57,6 +57,8 @@ type Backend interface {
 	UnitByPID(pid int) string
 	// StoredFDs describes the fd store of a unit.
 	Handle(h machine.Handle) (fd int)
+	// AddHandle takes over a descriptor.
+	AddHandle(fd int) machine.Handle
 
 	// WriteTransient writes the fragment of a transient unit below the transient directory and makes the loader know it; content is the whole
 	// file. It touches only /run.

@@ -89,6 +89,7 @@ func serviceRuntime() []property {
 		serviceField("StatusVarlinkError", "s", bus.EmitsChange, func(s *service.State) string { return s.StatusVarlinkError }, putString),
 		serviceField("NRestarts", "u", bus.EmitsChange, func(s *service.State) uint32 { return s.NRestarts }, putUint32),
 		serviceField("NFileDescriptorStore", "u", bus.EmitsNothing, func(s *service.State) uint32 { return uint32(len(s.Store)) }, putUint32),
+		serviceField("ExtraFileDescriptorNames", "as", bus.EmitsConst, (*service.State).ExtraNames, (*bus.Encoder).Strings),
 		serviceField("WatchdogTimestamp", "t", bus.EmitsNothing, func(s *service.State) uint64 { return s.Watchdog.Realtime }, putUint64),
 		serviceField("WatchdogTimestampMonotonic", "t", bus.EmitsNothing, func(s *service.State) uint64 { return s.Watchdog.Monotonic }, putUint64),
 		serviceMachine("NotifyAccess", "s", func(m *service.Machine, u *engine.Unit, e *bus.Encoder) { e.String(m.NotifyAccess(u.Config())) }),

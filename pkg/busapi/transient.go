@@ -3,6 +3,7 @@ package busapi
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/muster-init/muster/pkg/bus"
@@ -37,6 +38,45 @@ type transient struct {
 	settings []unit.Setting
 	pids     []int32
 	addRef   bool
+	stdio    [3]int // what was handed over, -1 none; ours, by dup
+	extra    []passed
+}
+
+// passed is a descriptor of ExtraFileDescriptors.
+type passed struct {
+	fd   int
+	name string
+}
+
+// given hands the descriptors over to the manager, nil if there are none.
+func (t *transient) given(add func(fd int) machine.Handle) *machine.Given {
+	var g machine.Given
+	for i, fd := range t.stdio {
+		if fd >= 0 {
+			g.Stdio[i] = add(fd)
+			t.stdio[i] = -1
+		}
+	}
+	for _, p := range t.extra {
+		g.Extra = append(g.Extra, machine.FD{Handle: add(p.fd), Name: p.name})
+	}
+	t.extra = nil
+	if len(g.All()) == 0 {
+		return nil
+	}
+	return &g
+}
+
+// close closes what was not handed over.
+func (t *transient) close() {
+	for _, fd := range t.stdio {
+		if fd >= 0 {
+			kernel.CloseFD(fd)
+		}
+	}
+	for _, p := range t.extra {
+		kernel.CloseFD(p.fd)
+	}
 }
 
 // startTransient makes a unit from its properties, writes its fragment below the transient directory, and queues its start.
@@ -48,6 +88,7 @@ func startTransient(k *call) {
 		return
 	}
 	t, err := k.readTransient(name)
+	defer t.close()
 	if err != nil {
 		k.fail(err)
 		return
@@ -57,6 +98,7 @@ func startTransient(k *call) {
 	for k.args.More(list) && len(aux) < auxMax {
 		k.args.Struct()
 		a, err := k.readTransient(k.args.String())
+		defer a.close() // what it has is not passed on: only the first unit is one that a client waits for
 		if err != nil {
 			k.fail(err)
 			return
@@ -83,23 +125,25 @@ func startTransient(k *call) {
 			ev.Aux = append(ev.Aux, cfg)
 		}
 	}
+	ev.Given = t.given(k.s.b.AddHandle)
 	ev.Reply = k.s.b.Request(k.replyJob)
 	k.s.b.Submit(ev)
 }
 
-// readTransient reads the properties a(sv) of one new unit.
+// readTransient reads the properties a(sv) of one new unit. What it gives must be closed, also beside an error.
 func (k *call) readTransient(name string) (*transient, error) {
+	t := &transient{stdio: [3]int{-1, -1, -1}}
 	if unit.Form(name)&(unit.NamePlain|unit.NameInstance) == 0 {
-		return nil, bus.Errorf(bus.ErrInvalidArgs, "Unit name %s is not valid.", name)
+		return t, bus.Errorf(bus.ErrInvalidArgs, "Unit name %s is not valid.", name)
 	}
 	typ := unit.TypeOf(name)
 	if !k.s.b.Engine().CanTransient(typ) {
-		return nil, bus.Errorf(bus.ErrInvalidArgs, "Unit type %s does not support transient units.", typ)
+		return t, bus.Errorf(bus.ErrInvalidArgs, "Unit type %s does not support transient units.", typ)
 	}
 	if u := k.s.b.Engine().Unit(name); u != nil && (u.Config().LoadState == unit.StateLoaded && !u.Config().Transient || !u.ActiveState().IsInactiveOrFailed() || u.Job() != nil) {
-		return nil, bus.Errorf(bus.ErrUnitExists, "Unit %s was already loaded or has a fragment file.", name)
+		return t, bus.Errorf(bus.ErrUnitExists, "Unit %s was already loaded or has a fragment file.", name)
 	}
-	t := &transient{u: unit.New(name, k.s.b.Loader().Defaults())}
+	t.u = unit.New(name, k.s.b.Loader().Defaults())
 	t.u.Transient = true
 	host := k.s.b.Loader().Host()
 	list := k.args.BeginArray('(')
@@ -108,13 +152,13 @@ func (k *call) readTransient(name string) (*transient, error) {
 		prop := k.args.String()
 		sig := k.args.Variant()
 		if err := k.args.Err(); err != nil {
-			return nil, err
+			return t, err
 		}
 		if err := k.property(t, host, prop, sig); err != nil {
-			return nil, err
+			return t, err
 		}
 		if len(t.settings) > settingsMax {
-			return nil, bus.Errorf(bus.ErrLimitsExceeded, "%s has more than %d settings.", name, settingsMax)
+			return t, bus.Errorf(bus.ErrLimitsExceeded, "%s has more than %d settings.", name, settingsMax)
 		}
 	}
 	return t, k.args.Err()
@@ -138,6 +182,10 @@ func (k *call) property(t *transient, host *unit.Host, name, sig string) error {
 	case name == "AddRef" && sig == "b":
 		t.addRef = k.args.Bool()
 		return k.args.Err()
+	case t.u.Type == unit.TypeService && sig == "h" && stdioNumber(name) >= 0:
+		return k.stdio(t, stdioNumber(name))
+	case t.u.Type == unit.TypeService && name == "ExtraFileDescriptors" && sig == "a(hs)":
+		return k.extra(t)
 	case name == "Controller" && sig == "s":
 		if err := k.args.Err(); err != nil {
 			return err
@@ -294,6 +342,60 @@ func (k *call) pidfds(t *transient) error {
 			return bus.Errorf(bus.ErrNoSuchProcess, "A process that was to be moved into %s does not exist any more.", t.u.Name)
 		}
 		t.pids = append(t.pids, int32(pid))
+	}
+	return k.args.Err()
+}
+
+// stdioNumber is the standard stream that a property hands over, -1 if it is none of those.
+func stdioNumber(name string) int {
+	return slices.Index([]string{"StandardInputFileDescriptor", "StandardOutputFileDescriptor", "StandardErrorFileDescriptor"}, name)
+}
+
+// stdio takes over a standard stream.
+func (k *call) stdio(t *transient, n int) error {
+	fd, err := k.copyFD()
+	if err != nil {
+		return err
+	}
+	if t.stdio[n] >= 0 {
+		kernel.CloseFD(t.stdio[n])
+	}
+	t.stdio[n] = fd
+	return nil
+}
+
+// copyFD reads a descriptor and copies it: the message may name one twice, and closes its own.
+func (k *call) copyFD() (int, error) {
+	fd := k.args.UnixFD()
+	if err := k.args.Err(); err != nil {
+		return -1, err
+	}
+	fd, err := kernel.CopyFD(fd)
+	if err != nil {
+		return -1, bus.Errorf(bus.ErrIOError, "A file descriptor can't be kept: %v", err)
+	}
+	return fd, nil
+}
+
+// extraMax bounds the descriptors handed over with one unit.
+const extraMax = 512
+
+// extra takes over further descriptors for the main process.
+func (k *call) extra(t *transient) error {
+	list := k.args.BeginArray('(')
+	for k.args.More(list) {
+		k.args.Struct()
+		fd, err := k.copyFD()
+		if err != nil {
+			return err
+		}
+		name := k.args.String()
+		if t.extra = append(t.extra, passed{fd, name}); len(t.extra) > extraMax {
+			return bus.Errorf(bus.ErrLimitsExceeded, "%s has more than %d extra file descriptors.", t.u.Name, extraMax)
+		}
+		if k.args.Err() == nil && !machine.ValidFDName(name) {
+			return bus.Errorf(bus.ErrInvalidArgs, "Invalid file descriptor name: %s", name)
+		}
 	}
 	return k.args.Err()
 }

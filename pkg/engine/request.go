@@ -279,6 +279,7 @@ func (e *Engine) onTransient(v machine.StartTransient) {
 	}
 	for _, cfg := range append([]*unit.Unit{v.Config}, v.Aux...) {
 		if u := e.names[cfg.Name]; u != nil && !e.replaceable(u) {
+			e.discard(v.Given)
 			e.reply(v.Reply, nil, refuse(errUnitExists, "Unit %s was already loaded or has a unit file.", cfg.Name))
 			return
 		}
@@ -292,6 +293,11 @@ func (e *Engine) onTransient(v machine.StartTransient) {
 		}
 	}
 	e.drainLoading()
+	if r, ok := e.with(u).(machine.Receiver); ok && v.Given != nil {
+		r.Give(&host{e: e, u: u}, *v.Given)
+	} else {
+		e.discard(v.Given)
+	}
 	if v.Client != "" {
 		e.ref(u, v.Client)
 	}
@@ -304,6 +310,16 @@ func (e *Engine) onTransient(v machine.StartTransient) {
 		cause.Kind = machine.CauseClient
 	}
 	e.replyJobs(v.Reply, u, false, request{u: u, typ: job.Start, mode: mode, cause: cause})
+}
+
+// discard closes what nobody takes.
+func (e *Engine) discard(g *machine.Given) {
+	if g == nil {
+		return
+	}
+	for _, h := range g.All() {
+		e.emit(machine.CloseHandle{Handle: h})
+	}
 }
 
 // replaceable reports whether a transient unit may take the place of u: a name without a file and without a life.

@@ -47,7 +47,8 @@ type Context struct {
 	ManagerPID   int32
 
 	FDs      []FD
-	IdleFD   int32 // 0: none; Type=idle waits until it is readable, IdleUSec at most
+	Stdio    [3]int32 // in place of StandardInput= and its kin, 0: those hold
+	IdleFD   int32    // 0: none; Type=idle waits until it is readable, IdleUSec at most
 	IdleUSec uint64
 	StatusFD int32 // always None; spawn fills it in
 

@@ -62,11 +62,24 @@ func (b *builder) streams() error {
 	} else if b.p.Stderr, err = b.output("StandardError", errs, in); err != nil {
 		return err
 	}
+	b.given()
 	b.journalHeader()
 	if b.usesTTY() || b.e.TTYReset || b.e.TTYVHangup || b.e.TTYVTDisallocate {
 		b.tty()
 	}
 	return nil
+}
+
+// given puts what a client handed over in the place of the settings.
+func (b *builder) given() {
+	for n, s := range []*plan.Stream{&b.p.Stdin, &b.p.Stdout, &b.p.Stderr} {
+		if fd := b.ctx.Stdio[n]; fd > 0 {
+			*s = plan.Stream{Kind: plan.StreamFD, FD: fd, Control: n == 0, Force: b.e.StandardInput.Kind == "tty-force"}
+		}
+	}
+	if b.ctx.Stdio[0] > 0 {
+		b.p.StdinData = nil
+	}
 }
 
 // stdioKinds applies what the settings do to each other. Output follows a

@@ -34,6 +34,16 @@ func CloseFD(fd int) {
 	}
 }
 
+// CopyFD duplicates fd to a number that is none of the standard streams, close-on-exec.
+func CopyFD(fd int) (int, error) {
+	const first = 3
+	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, first)
+	if err != nil {
+		return -1, fmt.Errorf("fd %d: duplicate: %w", fd, err)
+	}
+	return n, nil
+}
+
 // A StatusPipe tells whether a child came to its execve. The child holds the
 // write end, close-on-exec: the execve closes it, and a child (or its executor)
 // that cannot execute writes up to [StatusPipeBytes] about why before it ends.

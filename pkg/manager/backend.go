@@ -26,21 +26,22 @@ type backend struct{ m *Manager }
 
 var _ busapi.Backend = backend{}
 
-func (b backend) Engine() *engine.Engine         { return b.m.eng }
-func (b backend) Submit(ev machine.Event)        { b.m.submit(ev) }
-func (b backend) Work(work func() func()) bool   { return b.m.work.add(work) }
-func (b backend) Now() machine.Instant           { return b.m.now() }
-func (b backend) Loader() *loader.Loader         { return b.m.src }
-func (b backend) Config() *unit.ManagerConfig    { return b.m.cfg }
-func (b backend) Environment() []string          { return b.m.environment }
-func (b backend) Touched(c *busapi.Client)       { b.m.bus.touched(c) }
-func (b backend) Reload(done func(err error))    { b.m.reload(done) }
-func (b backend) Reexecute()                     { b.m.setObjective(objectiveReexec) }
-func (b backend) Act(a machine.Act)              { b.m.act(a) }
-func (b backend) Handle(h machine.Handle) int    { return b.m.fds.fd(h) }
-func (b backend) Usage(unit string) cgroup.Usage { return b.m.cg.usage(unit) }
-func (b backend) SetExitCode(code uint8)         { b.m.exitStatus = int(code); b.m.saveShell() }
-func (b backend) UnitByPID(pid int) string       { return b.m.unitOfProcess(int32(pid)) }
+func (b backend) Engine() *engine.Engine          { return b.m.eng }
+func (b backend) Submit(ev machine.Event)         { b.m.submit(ev) }
+func (b backend) Work(work func() func()) bool    { return b.m.work.add(work) }
+func (b backend) Now() machine.Instant            { return b.m.now() }
+func (b backend) Loader() *loader.Loader          { return b.m.src }
+func (b backend) Config() *unit.ManagerConfig     { return b.m.cfg }
+func (b backend) Environment() []string           { return b.m.environment }
+func (b backend) Touched(c *busapi.Client)        { b.m.bus.touched(c) }
+func (b backend) Reload(done func(err error))     { b.m.reload(done) }
+func (b backend) Reexecute()                      { b.m.setObjective(objectiveReexec) }
+func (b backend) Act(a machine.Act)               { b.m.act(a) }
+func (b backend) Handle(h machine.Handle) int     { return b.m.fds.fd(h) }
+func (b backend) AddHandle(fd int) machine.Handle { return b.m.fds.add(fd) }
+func (b backend) Usage(unit string) cgroup.Usage  { return b.m.cg.usage(unit) }
+func (b backend) SetExitCode(code uint8)          { b.m.exitStatus = int(code); b.m.saveShell() }
+func (b backend) UnitByPID(pid int) string        { return b.m.unitOfProcess(int32(pid)) }
 
 func (b backend) Request(then func(machine.SendReply)) machine.Reply { return b.m.request(then) }
 

@@ -217,6 +217,9 @@ func (s *spawner) context(u *unit.Unit, e machine.Spawn, cmd value.Command) exec
 			ctx.FDs = append(ctx.FDs, execplan.FD{Number: int32(fd), Name: f.Name, Stored: f.Stored})
 		}
 	}
+	for i, h := range e.Stdio {
+		ctx.Stdio[i] = int32(max(m.fds.fd(h), 0))
+	}
 	if dir, ok := m.cg.path(u.Name); ok && m.cg.tree != nil {
 		ctx.CgroupDir = m.cg.tree.Dir(dir)
 	}

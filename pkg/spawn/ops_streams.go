@@ -56,6 +56,14 @@ func (o *Ops) stream(n int, s *plan.Stream) {
 		l.Dup(status, n-1, n)
 	case plan.StreamFD, plan.StreamData:
 		l.Dup(status, int(s.FD), n)
+		if s.Control {
+			steal := uintptr(0)
+			if s.Force {
+				steal = 1
+			}
+			// Not a terminal, or one of another session: it is standard input all the same.
+			l.Syscall(kernel.OpOther, 0, unix.SYS_IOCTL, kernel.FD(n), kernel.Value(unix.TIOCSCTTY), kernel.Value(steal))
+		}
 	case plan.StreamFile:
 		o.file(n, s)
 		return

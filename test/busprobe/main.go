@@ -4,6 +4,7 @@
 //	busprobe call PATH INTERFACE.METHOD [TYPE:VALUE…]   print the reply
 //	busprobe get PATH INTERFACE.PROPERTY                print one property
 //	busprobe signals COMMAND…                           run it, print the signals meanwhile
+//	busprobe transient UNIT [NAME=FILE…] -- COMMAND…    start it with the files as ExtraFileDescriptors
 //
 // PATH may be a unit name. TYPE is s, u, i, t, b or o. Signals are printed one
 // per line with what matters for ordering: JobNew UNIT, JobRemoved UNIT RESULT,
@@ -51,6 +52,8 @@ func run(args []string) error {
 		return get(conn, args[1:])
 	case "signals":
 		return signals(conn, args[1:])
+	case "transient":
+		return transient(conn, args[1], args[2:])
 	}
 	return fmt.Errorf("verb %q: unknown", args[0])
 }

@@ -30,6 +30,40 @@ type FD struct {
 	Stored bool   `json:"s,omitempty"` // from the fd store
 }
 
+// ValidFDName is the rule of sd_listen_fds_with_names(3): 1 to 255 printable ASCII characters, no colon.
+func ValidFDName(name string) bool {
+	if name == "" || len(name) > 255 {
+		return false
+	}
+	for i := 0; i < len(name); i++ {
+		if c := name[i]; c < ' ' || c >= 127 || c == ':' {
+			return false
+		}
+	}
+	return true
+}
+
+// Given are descriptors that a client handed over with a transient service (StandardInputFileDescriptor and its kin, ExtraFileDescriptors).
+// They are the service's until it is down; handle 0 is none.
+type Given struct {
+	Stdio [3]Handle `json:"io,omitzero"`
+	Extra []FD      `json:"x,omitempty"`
+}
+
+// All lists the handles.
+func (g *Given) All() []Handle {
+	var list []Handle
+	for _, h := range g.Stdio {
+		if h != 0 {
+			list = append(list, h)
+		}
+	}
+	for _, f := range g.Extra {
+		list = append(list, f.Handle)
+	}
+	return list
+}
+
 // Queries: each is answered by one event with the same Token.
 type (
 	// Spawn starts command Index of list Phase of Unit, in the unit's cgroup. The shell builds the execution plan from the
@@ -42,11 +76,12 @@ type (
 		Index        int
 		Env          []string
 		FDs          []FD
-		MainPID      int32  // 0 none
-		ExecNotice   bool   // report ExecDone (Type=exec)
-		Idle         bool   // Type=idle: hold the execve until the job queue is empty, 5 s at most
-		Invocation   string // 32 hex digits
-		WatchdogUSec uint64 // 0 none
+		Stdio        [3]Handle // what the standard streams are, in place of StandardInput= and its kin; 0: those hold
+		MainPID      int32     // 0 none
+		ExecNotice   bool      // report ExecDone (Type=exec)
+		Idle         bool      // Type=idle: hold the execve until the job queue is empty, 5 s at most
+		Invocation   string    // 32 hex digits
+		WatchdogUSec uint64    // 0 none
 	}
 	// Kill signals processes of Unit. MainPID/ControlPID 0: none of that slot. Cgroup: also every other process in the cgroup
 	// (all of them at once, by cgroup.kill, when Signal is 9). Also: send these signals as well, right after (SIGCONT, SIGHUP).

@@ -49,6 +49,7 @@ type (
 		Config *unit.Unit
 		Aux    []*unit.Unit
 		PIDs   []int32
+		Given  *Given // for Config, owned by the receiver; nil none
 		Client string // unique bus name that the unit is bound to with AddRef; "" none
 		Mode   job.Mode
 		Cause  Cause

@@ -142,6 +142,8 @@ type (
 	// Releaser gives back what a dead unit still holds (fd store by FileDescriptorStorePreserve=). Called when the unit is inactive or
 	// failed and has no job (any more).
 	Releaser interface{ Release(h Host) }
+	// Receiver takes over descriptors that a client handed over with the unit.
+	Receiver interface{ Give(h Host, g Given) }
 	// Finisher replaces a text of Descriptor.Finished by one for this unit; "" keeps it.
 	Finisher interface {
 		Finished(cfg *unit.Unit, t job.Type, r job.Result) string

@@ -26,6 +26,19 @@ func (m *Machine) dropConnection(h machine.Host) {
 	}
 }
 
+// Give keeps what the client that made the transient service handed over.
+func (m *Machine) Give(h machine.Host, g machine.Given) {
+	m.dropGiven(h)
+	m.s.Given = &g
+}
+
+func (m *Machine) dropGiven(h machine.Host) {
+	if m.s.Given != nil {
+		closeAll(h, m.s.Given.All())
+		m.s.Given = nil
+	}
+}
+
 // sockets lists what the processes get to talk through: the one connection, or what the socket units listen on.
 func (m *Machine) sockets(h machine.Host) []machine.FD {
 	if m.s.Conn != nil {

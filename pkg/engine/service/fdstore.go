@@ -14,22 +14,9 @@ func closeAll(h machine.Host, fds []machine.Handle) {
 	}
 }
 
-// validFDName is the rule of sd_listen_fds_with_names(3): 1 to 255 printable ASCII characters, no colon.
-func validFDName(name string) bool {
-	if name == "" || len(name) > 255 {
-		return false
-	}
-	for i := 0; i < len(name); i++ {
-		if c := name[i]; c < ' ' || c >= 127 || c == ':' {
-			return false
-		}
-	}
-	return true
-}
-
 // store is FDSTORE=1.
 func (m *Machine) store(h machine.Host, fds []machine.Handle, name string, poll bool) {
-	if name != "" && !validFDName(name) {
+	if name != "" && !machine.ValidFDName(name) {
 		h.Log(control.LogWarning, "", "Passed FDNAME= name is invalid, ignoring.")
 		name = ""
 	}
@@ -78,7 +65,7 @@ func (m *Machine) unknown(fds []machine.Handle) []machine.Handle {
 
 // unstore is FDSTOREREMOVE=1.
 func (m *Machine) unstore(h machine.Host, name string) {
-	if !validFDName(name) {
+	if !machine.ValidFDName(name) {
 		h.Log(control.LogWarning, "", "FDSTOREREMOVE=1 requires a valid FDNAME=, ignoring.")
 		return
 	}
@@ -124,6 +111,7 @@ func (m *Machine) release(h machine.Host) {
 	switch m.s.Sub {
 	case Dead, Failed, DeadResourcesPinned:
 		m.dropConnection(h)
+		m.dropGiven(h)
 		if h.Unit().GetService().FileDescriptorStorePreserve != "yes" {
 			m.releaseStore(h)
 		}

@@ -78,7 +78,7 @@ func (m *Machine) begin(h machine.Host) {
 	}
 	*s = State{
 		Sub: s.Sub, CleanResult: s.CleanResult, Timer: s.Timer, Store: s.Store, NRestarts: restarts, DebugNext: s.DebugNext,
-		BusNameWatched: s.BusNameWatched, BusNameOwner: s.BusNameOwner, Conn: s.Conn,
+		BusNameWatched: s.BusNameWatched, BusNameOwner: s.BusNameOwner, Conn: s.Conn, Given: s.Given,
 		Realized: s.Realized, Processes: s.Processes, Leftovers: s.Processes, Frozen: s.Frozen,
 	}
 	m.watchBusName(h)

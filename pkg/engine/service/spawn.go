@@ -78,9 +78,17 @@ func (m *Machine) spawnEffect(h machine.Host, p *Pending) machine.Effect {
 	if p.Phase == machine.ExecStart || usesSocket(cfg) {
 		sp.FDs = m.sockets(h)
 	}
+	if m.s.Given != nil {
+		sp.Stdio = m.s.Given.Stdio
+	}
 	if p.Phase == machine.ExecStart {
 		for _, fd := range m.s.Store {
 			sp.FDs = append(sp.FDs, machine.FD{Handle: fd.Handle, Name: fd.Name, Stored: true})
+		}
+		if m.s.Given != nil {
+			for _, fd := range m.s.Given.Extra {
+				sp.FDs = append(sp.FDs, machine.FD{Handle: fd.Handle, Name: fd.Name, Stored: true})
+			}
 		}
 		sp.ExecNotice = typeOf(svc) == typeExec
 		sp.Idle = typeOf(svc) == typeIdle

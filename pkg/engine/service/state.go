@@ -89,6 +89,8 @@ type State struct {
 
 	Conn *machine.Connection `json:"conn,omitempty"` // of an Accept=yes socket; it goes when the service is down
 
+	Given *machine.Given `json:"given,omitempty"` // by the client that made a transient service; closed when it is down for good
+
 	BusNameWatched string `json:"busWatched,omitempty"` // the name; a reload may change BusName=
 	BusNameOwner   string `json:"busOwner,omitempty"`
 
@@ -176,6 +178,18 @@ func (s *State) CommandStatus(phase machine.Phase, index int) control.Status {
 		return s.Main
 	}
 	return s.History.Get(phase, index)
+}
+
+// ExtraNames are the names of the descriptors that came with a transient service beside its standard streams.
+func (s *State) ExtraNames() []string {
+	if s.Given == nil {
+		return nil
+	}
+	var names []string
+	for _, f := range s.Given.Extra {
+		names = append(names, f.Name)
+	}
+	return names
 }
 
 // fail keeps the first failure.

@@ -126,6 +126,7 @@ type Stream struct {
 	ForwardKmsg    bool
 	ForwardConsole bool
 	Force          bool // tty-force
+	Control        bool // StreamFD: if it is a terminal, it becomes the controlling one
 	Fail           bool // tty-fail
 }
 
