@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/godbus/dbus/v5"
+
 	"github.com/muster-init/muster/test/container/box"
 )
 
@@ -32,7 +34,7 @@ func measureLoaded(ctx context.Context, b *bench, program box.Program, n int) er
 	}
 	time.Sleep(500 * time.Millisecond) // what is done when idle, such as giving memory back
 	b.results.add("RSS of PID 1, N loaded", n, program.Name, mebibytes, float64(box.RSS(inside.PID()))/(1<<20))
-	if err := measureCalls(ctx, b, program, c, n); err != nil {
+	if err := measureCalls(ctx, b, program, inside, n); err != nil {
 		return err
 	}
 	if err := measureReload(ctx, b, program, inside, c, n); err != nil {
@@ -69,26 +71,35 @@ func rate(ctx context.Context, call func() error) (float64, error) {
 	}
 }
 
-func measureCalls(ctx context.Context, b *bench, program box.Program, c *client, n int) error {
-	unit := kindNamed("simple").unitName(0)
-	object := c.conn.Object(service, unitPath(unit))
+// measureCalls counts calls per second, one after the other.
+func measureCalls(ctx context.Context, b *bench, program box.Program, inside *box.Box, n int) error {
+	raw, err := dialRaw(ctx, inside)
+	if err != nil {
+		return err
+	}
+	defer raw.conn.Close()
+	const properties = "org.freedesktop.DBus.Properties"
+	unit := unitPath(kindNamed("simple").unitName(0))
 	for _, m := range []struct {
-		name string
-		call func() error
+		name   string
+		path   dbus.ObjectPath
+		iface  string
+		member string
+		args   []any
 	}{
-		{"ListUnits", func() error { return c.call(ctx, "ListUnits").Err }},
-		{"GetAll(Service)", func() error {
-			return object.CallWithContext(ctx, "org.freedesktop.DBus.Properties.GetAll", 0, service+".Service").Err
-		}},
-		{"GetAll(Unit)", func() error {
-			return object.CallWithContext(ctx, "org.freedesktop.DBus.Properties.GetAll", 0, service+".Unit").Err
-		}},
-		{"Get of one property", func() error {
-			_, err := c.get(ctx, unitPath(unit), service+".Unit", "ActiveState")
-			return err
-		}},
+		{"ListUnits", managerPath, manager, "ListUnits", nil},
+		{"GetAll(Service)", unit, properties, "GetAll", []any{service + ".Service"}},
+		{"GetAll(Unit)", unit, properties, "GetAll", []any{service + ".Unit"}},
+		{"Get of one property", unit, properties, "Get", []any{service + ".Unit", "ActiveState"}},
 	} {
-		perSec, err := rate(ctx, m.call)
+		message, err := rawCall(m.path, m.iface, m.member, m.args...)
+		if err != nil {
+			return err
+		}
+		if err := raw.conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			return err
+		}
+		perSec, err := rate(ctx, func() error { return raw.call(message) })
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
