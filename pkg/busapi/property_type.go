@@ -56,8 +56,11 @@ func serviceState(u *engine.Unit) *service.State {
 	if m, ok := u.Machine().(*service.Machine); ok {
 		return m.State()
 	}
-	return &service.State{}
+	return &unusedService
 }
+
+// unusedService is what a service shows that never did anything.
+var unusedService service.State
 
 func serviceField[T any](name, sig string, emits bus.Emits, get func(s *service.State) T, put func(e *bus.Encoder, v T)) property {
 	return property{name: name, sig: sig, emits: emits, unit: func(_ *Server, u *engine.Unit, e *bus.Encoder) { put(e, get(serviceState(u))) }}

@@ -12,6 +12,12 @@ type writer struct {
 	marks []bus.ArrayMark
 }
 
+// into makes w write to e. The Server keeps one: everything is encoded on the loop, and one per property would be garbage.
+func (w *writer) into(e *bus.Encoder) *writer {
+	w.e, w.marks = e, w.marks[:0]
+	return w
+}
+
 func (w *writer) Bool(v bool)     { w.e.Bool(v) }
 func (w *writer) Byte(v byte)     { w.e.Byte(v) }
 func (w *writer) Uint16(v uint16) { w.e.Uint16(v) }
@@ -80,10 +86,7 @@ func rowProperties(section unit.Sections, have []property) (list []property) {
 			}
 			taken[p.Name] = true
 			list = append(list, property{name: p.Name, sig: p.Sig, emits: emitsOf(p.Emits), hidden: hidden,
-				unit: func(_ *Server, u *engine.Unit, e *bus.Encoder) {
-					w := writer{e: e}
-					p.Write(&w, u.Config())
-				}})
+				unit: func(s *Server, u *engine.Unit, e *bus.Encoder) { p.Write(s.rows.into(e), u.Config()) }})
 		}
 	}
 	return list

@@ -27,6 +27,7 @@ type Server struct {
 	clients    map[*Client]struct{}
 	scratch    bus.Encoder
 	signal     bus.Encoder
+	rows       writer // for the properties that come from rows
 	manager    *iface
 	unit       *iface
 	jobIface   *iface

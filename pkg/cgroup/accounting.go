@@ -3,6 +3,8 @@ package cgroup
 import (
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Usage is what a group uses; a field is Infinity where the controller (or the
@@ -20,24 +22,56 @@ type Usage struct {
 	EffectiveMemoryMax, EffectiveTasksMax uint64 // the tightest limit up to the root, Infinity for none
 }
 
-// Usage reads everything, some ten files: for GetAll and status. For a single
-// property use the functions below.
+// Usage reads everything, some ten files, for GetAll and status; those of a
+// controller that is off aren't tried. For a single property use the functions
+// below.
 func (t *Tree) Usage(path string) Usage {
 	u := Usage{
-		MemoryCurrent:      t.Number(path, "memory.current"),
-		MemoryPeak:         t.Number(path, "memory.peak"),
-		MemorySwapCurrent:  t.Number(path, "memory.swap.current"),
-		MemorySwapPeak:     t.Number(path, "memory.swap.peak"),
-		MemoryZSwapCurrent: t.Number(path, "memory.zswap.current"),
-		CPUUsageNSec:       t.CPUUsageNSec(path),
-		TasksCurrent:       t.Number(path, "pids.current"),
-		OOMKills:           t.OOMKills(path),
-		ManagedOOMKills:    t.xattrNumber(path, "user.oomd_kill"),
-		EffectiveMemoryMax: t.EffectiveLimit(path, "memory.max"),
-		EffectiveTasksMax:  t.EffectiveLimit(path, "pids.max"),
+		MemoryCurrent: Infinity, MemoryPeak: Infinity, MemorySwapCurrent: Infinity, MemorySwapPeak: Infinity, MemoryZSwapCurrent: Infinity,
+		CPUUsageNSec: Infinity, TasksCurrent: Infinity, OOMKills: Infinity, ManagedOOMKills: Infinity,
+		IOReadBytes: Infinity, IOWriteBytes: Infinity, IOReadOperations: Infinity, IOWriteOperations: Infinity,
+		EffectiveMemoryMax: t.EffectiveLimit(path, "memory.max", Memory),
+		EffectiveTasksMax:  t.EffectiveLimit(path, "pids.max", PIDs),
 	}
-	u.IOReadBytes, u.IOWriteBytes, u.IOReadOperations, u.IOWriteOperations = t.IO(path)
+	if !t.exists(path) {
+		return u
+	}
+	u.CPUUsageNSec = t.CPUUsageNSec(path)
+	u.ManagedOOMKills = t.xattrNumber(path, "user.oomd_kill")
+	if t.maybeOn(path, Memory) {
+		u.MemoryCurrent = t.Number(path, "memory.current")
+		u.MemoryPeak = t.Number(path, "memory.peak")
+		u.MemorySwapCurrent = t.Number(path, "memory.swap.current")
+		u.MemorySwapPeak = t.Number(path, "memory.swap.peak")
+		u.MemoryZSwapCurrent = t.Number(path, "memory.zswap.current")
+		u.OOMKills = t.OOMKills(path)
+	}
+	if t.maybeOn(path, PIDs) {
+		u.TasksCurrent = t.Number(path, "pids.current")
+	}
+	if t.maybeOn(path, IO) {
+		u.IOReadBytes, u.IOWriteBytes, u.IOReadOperations, u.IOWriteOperations = t.IO(path)
+	}
 	return u
+}
+
+// exists reports whether the group's directory is there.
+func (t *Tree) exists(path string) bool {
+	return t.groups[clean(path)] != nil ||
+		unix.Faccessat(t.rootFD, orDot(clean(path)), unix.F_OK, 0) == nil
+}
+
+// maybeOn is false if the group is known not to have the files of a
+// controller: its parent doesn't enable it, or there is no such group.
+func (t *Tree) maybeOn(path string, controller Mask) bool {
+	g := t.groups[clean(path)]
+	if g == nil {
+		return t.exists(path)
+	}
+	if g.parent == nil {
+		return t.status.Controllers&controller != 0
+	}
+	return g.parent.enabled&controller != 0
 }
 
 // Number reads a file with one number; Infinity for "max" and where there is
@@ -113,12 +147,14 @@ func parseIOStat(text string) (readBytes, writeBytes, readOps, writeOps uint64) 
 	return readBytes, writeBytes, readOps, writeOps
 }
 
-// EffectiveLimit is the smallest value of a limit file in the group and in
-// every group of the tree above it.
-func (t *Tree) EffectiveLimit(path, file string) uint64 {
+// EffectiveLimit is the smallest value of a controller's limit file in the
+// group and in every group of the tree above it.
+func (t *Tree) EffectiveLimit(path, file string, controller Mask) uint64 {
 	least := Infinity
 	for path = clean(path); ; path, _ = splitLast(path) {
-		least = min(least, t.Number(path, file))
+		if t.maybeOn(path, controller) {
+			least = min(least, t.Number(path, file))
+		}
 		if path == "" {
 			return least
 		}

@@ -23,6 +23,7 @@ type Loader struct {
 	version  uint64 // counts the changes that were made to index itself
 	host     *unit.Host
 	defaults *unit.Defaults
+	shared   *shared
 	sources  map[string]int64 // SourcePath= of loaded units, and when it was changed, ns
 	report   func(unit.Message)
 }
@@ -34,7 +35,7 @@ func New(path []string, index *Index, host *unit.Host, defaults *unit.Defaults, 
 		h.Intern = interner()
 		host = &h
 	}
-	l := &Loader{path: path, host: host, defaults: defaults, sources: map[string]int64{}, report: report}
+	l := &Loader{path: path, host: host, defaults: defaults, shared: newShared(), sources: map[string]int64{}, report: report}
 	l.Use(index)
 	return l
 }
@@ -69,7 +70,7 @@ func (l *Loader) Defaults() *unit.Defaults { return l.defaults }
 
 // Use changes to a newer index.
 func (l *Loader) Use(x *Index) {
-	l.index, l.extra = x, nil
+	l.index, l.extra, l.shared = x, nil, newShared()
 	for _, p := range x.problems {
 		l.report(unit.Message{Level: unit.LevelWarning, Text: p})
 	}
@@ -127,6 +128,7 @@ func (l *Loader) Load(name string) *unit.Unit {
 		src.Links = append(src.Links, unit.Link{Path: k.Path, Type: k.Type, Name: k.Name})
 	}
 	u, messages := unit.Load(l.host, l.defaults, &src)
+	l.shared.share(u)
 	if u.SourcePath != "" {
 		l.sources[u.SourcePath] = modified(u.SourcePath)
 	}

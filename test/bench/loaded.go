@@ -32,7 +32,7 @@ func measureLoaded(ctx context.Context, b *bench, program box.Program, n int) er
 	if _, err := c.pollState(ctx, k.target(), "active", time.Now()); err != nil {
 		return err
 	}
-	time.Sleep(500 * time.Millisecond) // what is done when idle, such as giving memory back
+	time.Sleep(idleTime) // what is done when idle, such as giving memory back
 	b.results.add("RSS of PID 1, N loaded", n, program.Name, mebibytes, float64(box.RSS(inside.PID()))/(1<<20))
 	if err := measureCalls(ctx, b, program, inside, n); err != nil {
 		return err
@@ -42,6 +42,9 @@ func measureLoaded(ctx context.Context, b *bench, program box.Program, n int) er
 	}
 	return measureJobs(ctx, b, program, c, n)
 }
+
+// idleTime is how long a manager is left alone before its memory is looked at.
+const idleTime = 4 * time.Second
 
 // probeUnits are started and stopped beside the others.
 var probeUnits = map[string]string{

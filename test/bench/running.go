@@ -29,7 +29,7 @@ func measureRunning(ctx context.Context, b *bench, program box.Program, n int) e
 	if _, err := c.startAndPoll(ctx, k.target()); err != nil {
 		return err
 	}
-	time.Sleep(500 * time.Millisecond)
+	time.Sleep(idleTime)
 	b.results.add("RSS of PID 1, N running", n, program.Name, mebibytes, float64(box.RSS(inside.PID()))/(1<<20))
 	if err := measureRestart(ctx, b, program, inside, c, n); err != nil {
 		return fmt.Errorf("restart: %w", err)
