@@ -45,10 +45,15 @@ var serverPackages = []string{
 // systemdPackages are the manager under comparison, its tools and its journal.
 var systemdPackages = []string{"systemd", "systemd-sysv", "dbus"}
 
+// sessionPackages bring pam_systemd, nss-systemd and dbus.service of users.
+var sessionPackages = []string{"libpam-systemd", "libnss-systemd", "dbus-user-session"}
+
 // Specs lists the known roots; the first one is the default.
 var Specs = []Spec{
 	{Name: "trixie", Suite: "trixie", Packages: join(serverPackages, systemdPackages)},
 	{Name: "bookworm", Suite: "bookworm", Packages: join(serverPackages, systemdPackages)},
+	// session has what logins and users' managers need beside that: PAM's and the name service's modules, a bus for each user.
+	{Name: "session", Suite: "trixie", Packages: join(serverPackages, systemdPackages, sessionPackages)},
 	// bare has no systemd package at all: what boots there is ours alone.
 	{Name: "bare", Suite: "trixie", Packages: []string{"busybox-static", "util-linux", "nginx-light", "procps"}},
 }
