@@ -173,9 +173,6 @@ func (s *Server) StartupFinished() {
 // ManagerChanged says that properties of the manager object changed.
 func (s *Server) ManagerChanged() { s.pending.manager = true }
 
-// PeerChanged tells that the owner of a bus name changed; a gone subscriber needs nothing more.
-func (s *Server) PeerChanged(name, owner string) {}
-
 // Flush sends what is left at the end of a turn.
 func (s *Server) Flush() {
 	for len(s.pending.units) > 0 {

@@ -21,6 +21,10 @@ type Backend interface {
 	Log(level int, unit, text string)
 	// Touched says that a client has output queued.
 	Touched(c *Client)
+	// PeerCredentials are those of a connection of the message bus, if they are known. AskCredentials asks the bus for them; done is called on
+	// the loop, never before AskCredentials returns, also when the connection to the bus ends.
+	PeerCredentials(name string) (Credentials, bool)
+	AskCredentials(name string, done func(Credentials, error))
 
 	// Loader finds unit files. NeedReload and the index may be used on the loop; ParseTransient makes the configuration of a transient unit.
 	Loader() *loader.Loader
@@ -71,6 +75,7 @@ type Backend interface {
 // Facts are constants of the machine and of this program.
 type Facts struct {
 	System                             bool
+	UID                                uint32 // the manager's own
 	Version, Features                  string
 	Virtualization, ConfidentialVirt   string
 	Architecture, Tainted, ControlRoot string

@@ -33,6 +33,9 @@ type call struct {
 	unit string // of unit objects
 	job  uint32 // of job objects
 	done bool
+
+	known bool // who is filled in
+	who   Credentials
 }
 
 // reply answers with what fill writes; sig is its signature.

@@ -78,6 +78,8 @@ func (k *call) cause() machine.Cause {
 	who := fmt.Sprintf("client %s", k.c.caller(k.msg))
 	if k.c.Private {
 		who = fmt.Sprintf("pid %d uid %d", p.PID, p.UID)
+	} else if k.known {
+		who = fmt.Sprintf("pid %d uid %d", k.who.PID, k.who.UID)
 	}
 	return machine.Cause{Kind: machine.CauseClient, Client: who}
 }

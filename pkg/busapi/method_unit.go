@@ -120,7 +120,7 @@ func lookupMethods() []method {
 		{name: "GetUnit", in: "s", out: "o", args: []string{"name", "unit"}, run: func(k *call) {
 			name := k.args.String()
 			if name == "" {
-				k.replyUnitOfPID(int(k.c.Conn.Peer().PID))
+				k.replyUnitOfPID(k.pid())
 				return
 			}
 			u := k.s.b.Engine().Unit(name)
@@ -178,7 +178,7 @@ func (k *call) replyUnit(name string) {
 
 func (k *call) replyUnitOfPID(pid int) {
 	if pid == 0 {
-		pid = int(k.c.Conn.Peer().PID)
+		pid = k.pid()
 	}
 	name := k.s.b.UnitByPID(pid)
 	if name == "" {
@@ -234,7 +234,7 @@ func (k *call) attach(name string) {
 	for k.args.More(list) {
 		pid := k.args.Uint32()
 		if pid == 0 {
-			pid = uint32(k.c.Conn.Peer().PID)
+			pid = uint32(k.pid())
 		}
 		pids = append(pids, int32(pid))
 	}

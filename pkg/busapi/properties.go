@@ -120,6 +120,11 @@ func (s *Server) set(k *call, obj object) error {
 	if sig := d.Variant(); sig != p.sig {
 		return bus.Errorf(bus.ErrInvalidSignature, "Incorrect parameters for property '%s', expected '%s', got '%s'.", name, p.sig, sig)
 	}
+	if !k.c.Private {
+		if wait, err := s.privilege(k); wait || err != nil {
+			return err
+		}
+	}
 	if err := p.set(k, &d); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 // Names of the interfaces and of the manager object.
 const (
 	root         = "/org/freedesktop/systemd1"
+	selfPath     = root + "/unit/self"
 	ifaceManager = "org.freedesktop.systemd1.Manager"
 	ifaceUnit    = "org.freedesktop.systemd1.Unit"
 	ifaceJob     = "org.freedesktop.systemd1.Job"
@@ -38,6 +39,8 @@ type Server struct {
 	watchers   map[uint32]*Client // job → the client that asked for it and gets its JobRemoved
 	ended      endedJobs          // why units had their last job, for io.muster.Manager1
 
+	waiting map[string][]*call // by peer of the message bus: what is served once it is known who that is
+
 	told *machine.UnitChanged // the state that is being announced; the unit may be further already
 
 	fileStates *fileStates
@@ -48,7 +51,7 @@ type Server struct {
 // New makes the objects over a backend.
 func New(b Backend) *Server {
 	s := &Server{b: b, clients: map[*Client]struct{}{}, types: map[unit.Type]*iface{}, watchers: map[uint32]*Client{},
-		lagging: map[*Client]*lag{}}
+		lagging: map[*Client]*lag{}, waiting: map[string][]*call{}}
 	s.manager, s.unit, s.jobIface, s.logControl = managerInterface(), unitInterface(), jobInterface(), logControlInterface()
 	s.own = ownInterface()
 	for _, t := range unit.Types() {
@@ -75,6 +78,14 @@ func (s *Server) Connected(c *Client) {
 func (s *Server) Disconnected(c *Client) {
 	delete(s.clients, c)
 	delete(s.lagging, c)
+	for sender, queue := range s.waiting {
+		if queue[0].c == c {
+			delete(s.waiting, sender)
+			for _, k := range queue {
+				k.msg.CloseFDs()
+			}
+		}
+	}
 	for id, w := range s.watchers {
 		if w == c {
 			delete(s.watchers, id)
@@ -120,7 +131,7 @@ func (s *Server) find(k *call, path bus.ObjectPath) (object, error) {
 		return object{}, bus.Errorf(bus.ErrUnknownObject, "Unknown object '%s'.", path)
 	}
 	if name == "self" {
-		name = s.b.UnitByPID(int(k.c.Conn.Peer().PID))
+		name = s.b.UnitByPID(k.pid())
 	}
 	u, err := s.loadUnit(name)
 	if err != nil {
@@ -134,8 +145,14 @@ func (s *Server) Message(c *Client, msg *bus.Message) {
 	if msg.Type != bus.TypeCall {
 		return
 	}
+	if k := (&call{s: s, c: c, msg: msg}); !s.hold(k) {
+		s.serve(k)
+	}
+}
+
+// serve serves a call now, or puts it into the queue of those that wait to be known.
+func (s *Server) serve(k *call) {
 	s.usage = usageCache{}
-	k := &call{s: s, c: c, msg: msg}
 	if err := s.dispatch(k); err != nil {
 		k.fail(err)
 	}
@@ -148,6 +165,11 @@ func (s *Server) dispatch(k *call) error {
 		return s.peer(k)
 	case ifaceIntro:
 		return s.introspect(k)
+	}
+	if msg.Path == selfPath {
+		if known, err := s.identify(k); !known || err != nil {
+			return err
+		}
 	}
 	obj, err := s.find(k, msg.Path)
 	if err != nil {
@@ -173,7 +195,7 @@ func (s *Server) invoke(k *call, obj object, m *method) error {
 	if err != nil {
 		return err
 	}
-	if err := s.authorize(k, m); err != nil {
+	if wait, err := s.authorize(k, m); wait || err != nil {
 		return err
 	}
 	k.args = args
@@ -185,14 +207,6 @@ func (s *Server) invoke(k *call, obj object, m *method) error {
 	}
 	m.run(k)
 	return nil
-}
-
-// authorize lets root and the manager's own user do everything. Others may read; over the message bus its policy decides who may call at all.
-func (s *Server) authorize(k *call, m *method) error {
-	if k.c.Private || !m.privileged {
-		return nil
-	}
-	return s.authorizeBus(k, m)
 }
 
 func (s *Server) peer(k *call) error {

@@ -172,7 +172,7 @@ func (k *call) property(t *transient, host *unit.Host, name, sig string) error {
 		for k.args.More(list) {
 			pid := k.args.Uint32()
 			if pid == 0 {
-				pid = uint32(k.c.Conn.Peer().PID)
+				pid = uint32(k.pid())
 			}
 			t.pids = append(t.pids, int32(pid))
 		}

@@ -131,6 +131,7 @@ func pidsOf(u *engine.Unit) (list []int32) {
 func (b backend) Facts() busapi.Facts {
 	m := b.m
 	f := busapi.Facts{
+		UID:    uint32(os.Getuid()),
 		System: m.system, Version: Version, Features: features, Virtualization: m.facts.Virtualization, Architecture: kernel.Architecture(),
 		UnitPath: m.src.Path(), Transient: m.transientDir(), MachineID: m.host.MachineID,
 	}

@@ -99,7 +99,7 @@ func (m *Manager) dependEnv() *depend.Env {
 func (m *Manager) openBus() error {
 	m.memlog = newMemoryLog(m)
 	m.log.memory = m.memlog.manager
-	m.bus = &busSource{m: m, listen: -1, clients: map[*busapi.Client]struct{}{}, dirty: map[*busapi.Client]struct{}{}, names: map[string]int{}}
+	m.bus = &busSource{m: m, listen: -1, clients: map[*busapi.Client]struct{}{}, dirty: map[*busapi.Client]struct{}{}, greeting: map[*busapi.Client]struct{}{}, names: map[string]int{}}
 	m.bus.api = busapi.New(backend{m})
 	if err := m.bus.openPrivate(m.dirs.private, m.kept("private")); err != nil {
 		return err

@@ -77,6 +77,7 @@ func (m *Manager) turn() {
 			break
 		}
 	}
+	m.bus.expire()
 	m.bus.flush()
 	m.settleCgroups()
 	m.trimWhenIdle()
@@ -138,7 +139,7 @@ func (m *Manager) timeoutUSec() int64 {
 	if m.eng.Runnable() || m.childrenEnded {
 		return 0
 	}
-	deadline := min(m.eng.Deadline(), m.trimDeadline(), m.mounts.deadline())
+	deadline := min(m.eng.Deadline(), m.trimDeadline(), m.mounts.deadline(), m.bus.deadline())
 	if deadline == machine.Never {
 		return -1
 	}

@@ -16,6 +16,7 @@ type broker struct {
 	conn   *bus.Conn
 	client *busapi.Client
 	unique string
+	peers  peers
 	dirty  bool // output was queued outside of a call to flush
 }
 
@@ -121,6 +122,7 @@ func (br *broker) call(member string, done bus.ReplyFunc, args ...any) {
 	setArguments(msg, args)
 	if _, err := br.conn.Call(msg, clock(unix.CLOCK_MONOTONIC)+brokerCallTimeout, done); err != nil {
 		br.m.log.warning("", "bus: %s: %v", member, err)
+		done(nil, err)
 	}
 	br.flush()
 }
@@ -159,8 +161,8 @@ func (br *broker) message(msg *bus.Message) {
 		if _, watched := br.m.bus.names[name]; watched {
 			br.owner(name, owner)
 		}
-		br.m.bus.api.PeerChanged(name, owner)
 		if owner == "" && name != "" && name[0] == ':' {
+			br.peers.gone(name)
 			br.m.submit(machine.ClientGone{Client: name})
 		}
 		return

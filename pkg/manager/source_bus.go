@@ -30,9 +30,11 @@ type busSource struct {
 	listen  int
 	clients map[*busapi.Client]struct{}
 	dirty   map[*busapi.Client]struct{} // clients with output to send
-	serial  uint64
-	names   map[string]int // watched bus names, with the number of watchers
-	broker  *broker
+	// greeting are those whose handshake may not be over.
+	greeting map[*busapi.Client]struct{}
+	serial   uint64
+	names    map[string]int // watched bus names, with the number of watchers
+	broker   *broker
 }
 
 // openPrivate makes the listening socket at path; listen ≥ 0 is one that an earlier image kept.
@@ -91,7 +93,7 @@ func (b *busSource) add(fd int) error {
 	if err := b.m.sources.add(fd, unix.EPOLLIN, prioBus, sourceFunc(func(ev uint32) { b.ready(c, ev) })); err != nil {
 		return err
 	}
-	b.clients[c] = struct{}{}
+	b.clients[c], b.greeting[c] = struct{}{}, struct{}{}
 	b.api.Connected(c)
 	return nil
 }
@@ -106,6 +108,9 @@ func (b *busSource) ready(c *busapi.Client, events uint32) {
 	}
 	if events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		msgs, err := c.Conn.OnReadable()
+		if c.Conn.Ready() {
+			delete(b.greeting, c)
+		}
 		for _, msg := range msgs {
 			if !c.Conn.Deliver(msg) {
 				b.api.Message(c, msg)
@@ -161,6 +166,7 @@ func (b *busSource) drop(c *busapi.Client, err error) {
 	}
 	delete(b.clients, c)
 	delete(b.dirty, c)
+	delete(b.greeting, c)
 	b.m.sources.remove(c.Conn.FD())
 	b.api.Disconnected(c)
 	c.Conn.Close()
