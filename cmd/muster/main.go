@@ -50,6 +50,8 @@ func main() {
 	case err != nil && os.Getpid() != 1:
 		fmt.Fprintln(os.Stderr, "muster:", err)
 		os.Exit(2)
+	case o.Prove:
+		os.Exit(manager.Prove(o))
 	case os.Getpid() != 1 && !o.User && !o.Test:
 		fmt.Fprintln(os.Stderr, "muster: this is not PID 1. Use musterctl to talk to the running manager, or --user to run as a user's manager.")
 		os.Exit(1)

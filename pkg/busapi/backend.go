@@ -45,8 +45,9 @@ type Backend interface {
 
 	// Reload re-reads what changed; done is called when it is finished.
 	Reload(done func(err error))
-	// Reexecute ends the loop and replaces the image; the callers see their connections end.
-	Reexecute()
+	// Reexecute tries the next image and then ends the loop and replaces the image; the callers see their connections end. failed is called on the
+	// loop when the image was not fit and everything stays.
+	Reexecute(failed func(error))
 	// Act takes an objective at once (the Exit, Reboot, PowerOff, Halt, KExec, SoftReboot methods): exit-force, reboot-force…
 	Act(a machine.Act)
 	SwitchRoot(root, init string) error

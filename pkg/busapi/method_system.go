@@ -31,7 +31,10 @@ func systemMethods() []method {
 				k.ok()
 			})
 		}},
-		{name: "Reexecute", run: func(k *call) { k.s.b.Reexecute() }}, // no answer: the caller sees its connection end
+		{name: "Reexecute", run: func(k *call) {
+			// No answer if all goes well: the caller sees its connection end.
+			k.s.b.Reexecute(func(err error) { k.fail(bus.Errorf(bus.ErrFailed, "%v", err)) })
+		}},
 		{name: "SetExitCode", in: "y", args: []string{"number"}, run: func(k *call) {
 			k.s.b.SetExitCode(k.args.Byte())
 			k.ok()

@@ -83,10 +83,10 @@ func serviceRuntime() []property {
 	list := []property{
 		serviceField("MainPID", "u", bus.EmitsChange, func(s *service.State) uint32 { return uint32(s.MainPID) }, putUint32),
 		serviceField("ControlPID", "u", bus.EmitsChange, func(s *service.State) uint32 { return uint32(s.ControlPID) }, putUint32),
-		serviceField("Result", "s", bus.EmitsChange, func(s *service.State) string { return success(s.Result) }, putString),
+		serviceResult(),
 		serviceField("ReloadResult", "s", bus.EmitsChange, func(s *service.State) string { return success(s.ReloadResult) }, putString),
 		serviceField("CleanResult", "s", bus.EmitsChange, func(s *service.State) string { return success(s.CleanResult) }, putString),
-		serviceField("StatusText", "s", bus.EmitsChange, func(s *service.State) string { return s.StatusText }, putString),
+		statusText(),
 		serviceField("StatusErrno", "i", bus.EmitsChange, func(s *service.State) int32 { return s.StatusErrno }, putInt32),
 		serviceField("StatusBusError", "s", bus.EmitsChange, func(s *service.State) string { return s.StatusBusError }, putString),
 		serviceField("StatusVarlinkError", "s", bus.EmitsChange, func(s *service.State) string { return s.StatusVarlinkError }, putString),
@@ -102,6 +102,27 @@ func serviceRuntime() []property {
 		unitUint32("GID", func(s *Server, u *engine.Unit) uint32 { return ^uint32(0) }),
 	}
 	return append(append(list, execMain()...), commandProperties()...)
+}
+
+// statusText is what the service says of itself, or what the manager says of a unit in quarantine.
+func statusText() property {
+	return property{name: "StatusText", sig: "s", emits: bus.EmitsChange, unit: func(_ *Server, u *engine.Unit, e *bus.Encoder) {
+		text := u.Quarantined()
+		if text == "" {
+			text = serviceState(u).StatusText
+		}
+		e.String(text)
+	}}
+}
+
+func serviceResult() property {
+	return property{name: "Result", sig: "s", emits: bus.EmitsChange, unit: func(_ *Server, u *engine.Unit, e *bus.Encoder) {
+		if u.Quarantined() != "" {
+			e.String(u.Result())
+			return
+		}
+		e.String(success(serviceState(u).Result))
+	}}
 }
 
 // serviceMachine makes a property that the state machine computes from its state and the configuration.

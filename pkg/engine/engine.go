@@ -42,6 +42,8 @@ type Options struct {
 	CalendarNext func(event string, afterUSec uint64) (uint64, bool)
 	// DeviceTimeoutUSec is how long a start job of a device waits (DefaultDeviceTimeoutSec=); 0: for ever.
 	DeviceTimeoutUSec uint64
+	// Trace, if there is one, is told the name of the unit that is worked on, before it is: after a crash of whatever kind that is what to blame.
+	Trace func(unit string)
 	// SimulateFault, for tests of the tests only, names a rule that the engine is to break.
 	SimulateFault string
 }
@@ -102,6 +104,7 @@ type Engine struct {
 	engineDirty  bool
 	lost         []string // what Restore could not read
 	watchdogsOff bool
+	traced       *Unit // what Trace was told last
 	failedUnits  int
 	scratchEdges []depend.Edge
 	scratchPaths []depend.Path
@@ -176,6 +179,7 @@ func (e *Engine) perpetualNames() []string {
 // Step applies one event and gives back what is to be done, in order.
 func (e *Engine) Step(now machine.Instant, ev machine.Event) []machine.Effect {
 	e.now = now
+	e.traced = nil
 	e.dispatch(ev)
 	e.settle()
 	out := e.out
@@ -312,7 +316,16 @@ func (e *Engine) with(u *Unit) machine.Machine {
 		u.machine = e.kindOf(u).New()
 	}
 	e.touch(u)
+	e.trace(u)
 	return u.machine
+}
+
+// trace tells which unit is worked on.
+func (e *Engine) trace(u *Unit) {
+	if e.opt.Trace != nil && e.traced != u {
+		e.traced = u
+		e.opt.Trace(u.Name())
+	}
 }
 
 // touch notes that the unit's deadline and record may have changed.

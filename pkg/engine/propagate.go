@@ -56,6 +56,7 @@ func (e *Engine) notify(n notice) {
 	if u.flags&removed != 0 {
 		return
 	}
+	e.trace(u)
 	unexpected := e.advanceJob(n)
 	if unexpected {
 		switch {
@@ -339,7 +340,7 @@ func (e *Engine) retryAuto(u *Unit) {
 
 // startUpheld starts a unit that is down although a unit that is up Upholds= it.
 func (e *Engine) startUpheld(u *Unit) {
-	if u.job != nil || !u.ActiveState().IsInactiveOrFailed() || u.flags&removed != 0 {
+	if u.job != nil || !u.ActiveState().IsInactiveOrFailed() || u.flags&removed != 0 || u.get().Quarantine != nil {
 		return
 	}
 	var by *Unit
@@ -362,7 +363,7 @@ func (e *Engine) stopBound(u *Unit) {
 	var lost *Unit
 	e.peers(u, depend.Binds, func(p *Unit, _ depend.Mask) bool {
 		// A unit with a job is on its way somewhere; what it ends in is checked then.
-		if p.job == nil && p.ActiveState().IsInactiveOrFailed() {
+		if p.job == nil && p.standing().IsInactiveOrFailed() {
 			lost = p
 		}
 		return lost == nil
@@ -379,7 +380,7 @@ func (e *Engine) stopUnneeded(u *Unit) {
 		return
 	}
 	needed := e.anyPeer(u, depend.NeededBy, func(p *Unit) bool {
-		return p.job != nil || !p.ActiveState().IsInactiveOrFailed() || strings.Contains(p.SubState(), "auto-restart")
+		return p.job != nil || !p.standing().IsInactiveOrFailed() || strings.Contains(p.SubState(), "auto-restart")
 	})
 	if !needed && e.autoOK(u, inUnneeded) {
 		_, err := e.enqueue(request{u: u, typ: job.Stop, mode: job.Fail,

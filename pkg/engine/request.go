@@ -251,6 +251,7 @@ func (e *Engine) onResetFailed(v machine.ResetFailed) {
 			return
 		}
 		all = append(all, u)
+		e.takeBack(u)
 	} else {
 		all = e.Units()
 	}

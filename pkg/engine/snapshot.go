@@ -271,6 +271,7 @@ func (e *Engine) restoreUnit(r unitRecord) error {
 			return fmt.Errorf("%s: state: %w", r.Name, err)
 		}
 	}
+	e.setAside(u)
 	if u.ActiveState() == machine.Failed {
 		e.failedUnits++
 	}
@@ -326,21 +327,13 @@ func (e *Engine) CatchUp(now machine.Instant) []machine.Effect {
 		e.emit(machine.Log{Level: levelError, Text: "State that could not be restored: " + text})
 	}
 	e.lost = nil
+	e.traced = nil
 	for _, u := range e.Units() {
-		for _, n := range u.get().BusNames {
-			e.emit(machine.WatchName{Name: n})
+		if u.get().Quarantine != nil {
+			e.announceQuarantine(u)
+			continue
 		}
-		for _, h := range u.get().Handles {
-			e.emit(machine.PollHandle{Handle: h})
-		}
-		if u.machine != nil && u.flags&removed == 0 {
-			e.with(u).CatchUp(&host{e: e, u: u})
-		}
-		if f := u.get().Freezer; f == "freezing" || f == "thawing" {
-			e.emit(machine.FreezeCgroup{Unit: u.Name(), Thaw: f == "thawing"})
-		}
-		e.queueCollect(u)
-		e.queueDependents(u)
+		e.catchUp(u)
 	}
 	for _, j := range e.Jobs() {
 		if j.asked {
@@ -352,4 +345,22 @@ func (e *Engine) CatchUp(now machine.Instant) []machine.Effect {
 	out := e.out
 	e.out = nil
 	return out
+}
+
+// catchUp lets one unit go on.
+func (e *Engine) catchUp(u *Unit) {
+	for _, n := range u.get().BusNames {
+		e.emit(machine.WatchName{Name: n})
+	}
+	for _, h := range u.get().Handles {
+		e.emit(machine.PollHandle{Handle: h})
+	}
+	if u.machine != nil && u.flags&removed == 0 {
+		e.with(u).CatchUp(&host{e: e, u: u})
+	}
+	if f := u.get().Freezer; f == "freezing" || f == "thawing" {
+		e.emit(machine.FreezeCgroup{Unit: u.Name(), Thaw: f == "thawing"})
+	}
+	e.queueCollect(u)
+	e.queueDependents(u)
 }

@@ -62,6 +62,7 @@ type state struct {
 	BusNames      []string         `json:"bus_names,omitempty"`
 	Handles       []machine.Handle `json:"handles,omitempty"`
 	Socket        string           `json:"socket,omitempty"` // the socket unit that accepted the connection it serves
+	Quarantine    *Quarantine      `json:"quarantine,omitempty"`
 	timer         timer
 	retry         timer
 	wake          *wakeTimers
@@ -93,7 +94,12 @@ func (u *Unit) Name() string { return u.cfg.Name }
 func (u *Unit) Config() *unit.Unit { return u.cfg }
 
 // Machine is the state of the unit's type, nil as long as it is the initial one.
-func (u *Unit) Machine() machine.Machine { return u.machine }
+func (u *Unit) Machine() machine.Machine {
+	if m, ok := u.machine.(*quarantined); ok {
+		return m.inner
+	}
+	return u.machine
+}
 
 // ActiveState is the coarse state.
 func (u *Unit) ActiveState() machine.ActiveState {

@@ -35,7 +35,7 @@ func (b backend) Config() *unit.ManagerConfig     { return b.m.cfg }
 func (b backend) Environment() []string           { return b.m.environment }
 func (b backend) Touched(c *busapi.Client)        { b.m.bus.touched(c) }
 func (b backend) Reload(done func(err error))     { b.m.reload(done) }
-func (b backend) Reexecute()                      { b.m.setObjective(objectiveReexec) }
+func (b backend) Reexecute(failed func(error))    { b.m.requestReexec(failed) }
 func (b backend) Act(a machine.Act)               { b.m.act(a) }
 func (b backend) Handle(h machine.Handle) int     { return b.m.fds.fd(h) }
 func (b backend) AddHandle(fd int) machine.Handle { return b.m.fds.add(fd) }

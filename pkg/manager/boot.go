@@ -53,9 +53,15 @@ func Main(o Options) int {
 	if o.Deserialize {
 		// The state is in the memory files already: a crash before they are read again has to lead to another try.
 		m.stateFDs = o.StateFDs
-		_ = kernel.InstallCrashHook("/proc/self/exe", m.reexecArguments(true), os.Environ())
+		if err := m.crashHook(); err == nil && o.Fallback.Image >= 0 {
+			_ = kernel.Heartbeat(heartbeatUSec) // a hang before the loop runs leads back, too
+		}
+	}
+	if err := planted("boot"); err != nil {
+		return 1
 	}
 	for _, s := range bootSteps {
+		kernel.Beat()
 		if err := s.run(m); err != nil {
 			m.log.err("", "boot: %s: %v", s.name, err)
 			if s.fatal {
@@ -273,7 +279,7 @@ func (m *Manager) serve() int {
 	for {
 		m.run()
 		if m.objective == objectiveReexec {
-			m.reexecute(false)
+			m.reexecute()
 			m.objective = objectiveRun // it could not be done: go on with what there is
 			continue
 		}

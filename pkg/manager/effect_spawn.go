@@ -16,6 +16,7 @@ import (
 	"github.com/muster-init/muster/pkg/engine/swap"
 	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/spawn"
 	"github.com/muster-init/muster/pkg/unit"
 	"github.com/muster-init/muster/pkg/unit/value"
@@ -28,6 +29,7 @@ const executorName = "muster-executor"
 type spawner struct {
 	m        *Manager
 	start    *spawn.Spawner
+	image    int // the executor's, -1 if there is none
 	children map[int32]*child
 	cleanups map[string]*child       // by unit: what takes away the leftovers of its last activation
 	exported map[string]journalState // by unit: what journald was told last
@@ -45,7 +47,16 @@ type child struct {
 func (m *Manager) prepareSpawning() error {
 	image := -1
 	var errs []error
+	if m.opt.Returned {
+		image = m.opt.Back.Executor // the one on disk belongs to another version
+		if image >= 0 {
+			_ = kernel.SetCloexec(image, true)
+		}
+	}
 	for _, dir := range []string{programDirectory(), "/usr/lib/muster"} {
+		if image >= 0 {
+			break
+		}
 		fd, err := spawn.Image(filepath.Join(dir, executorName))
 		if err == nil {
 			image = fd
@@ -60,7 +71,7 @@ func (m *Manager) prepareSpawning() error {
 	if err != nil {
 		return err
 	}
-	m.spawner = spawner{m: m, start: s, children: map[int32]*child{}, cleanups: map[string]*child{}, exported: map[string]journalState{}}
+	m.spawner = spawner{m: m, image: image, start: s, children: map[int32]*child{}, cleanups: map[string]*child{}, exported: map[string]journalState{}}
 	return nil
 }
 
@@ -100,7 +111,7 @@ func (s *spawner) spawn(e machine.Spawn) (int32, error) {
 		return 0, fmt.Errorf("%s: there is no %s= number %d (any more)", e.Unit, e.Phase, e.Index+1)
 	}
 	ctx := s.context(u, e, commands[e.Index])
-	p, err := execplan.Build(u, ctx)
+	p, err := buildPlan(u, ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -119,6 +130,16 @@ func (s *spawner) spawn(e machine.Spawn) (int32, error) {
 	}
 	s.keep(int32(c.Pid), &child{Child: c, unit: e.Unit, phase: e.Phase, notice: e.ExecNotice})
 	return int32(c.Pid), nil
+}
+
+// buildPlan is execplan.Build with a net below: a setting that crashes it costs the start of its unit.
+func buildPlan(u *unit.Unit, ctx execplan.Context) (p *plan.Plan, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			p, err = nil, fmt.Errorf("%s: the start can't be planned: %v", u.Name, r)
+		}
+	}()
+	return execplan.Build(u, ctx)
 }
 
 // keep remembers a child and watches how far it comes.

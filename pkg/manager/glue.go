@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/muster-init/muster/pkg/bus"
 	"github.com/muster-init/muster/pkg/busapi"
 	"github.com/muster-init/muster/pkg/depend"
 	"github.com/muster-init/muster/pkg/engine"
@@ -49,6 +50,13 @@ func (m *Manager) recoverState() error {
 // openLoader lists the unit directories and makes the engine.
 func (m *Manager) openLoader() error {
 	m.stamps.UnitsLoadStart = m.now()
+	m.makeEngine()
+	m.stamps.UnitsLoadFinish = m.now()
+	return m.cg.watch()
+}
+
+// makeEngine lists the unit directories and makes the engine over them.
+func (m *Manager) makeEngine() {
 	m.noDevices = !devicesSupported()
 	path := loader.SystemPath()
 	if !m.system {
@@ -56,13 +64,26 @@ func (m *Manager) openLoader() error {
 	}
 	host := &unit.Host{Specifiers: m.host, User: !m.system, MemoryTotal: m.memoryTotal, TasksTotal: m.pidsTotal}
 	m.src = loader.New(path, loader.Scan(path), host, m.unitDefaults(), m.unitMessage)
-	m.eng = engine.New(m.src, engine.Options{
+	m.eng = engine.New(safeSource{m}, engine.Options{
 		Depend: *m.dependEnv(), Types: m.unitTypes(), Seed: randomSeed(),
 		StatusUnitFormat: m.cfg.StatusUnitFormat, Startup: m.startup(), MachineID: m.host.MachineID, Perturb: wakePerturb(m.host.BootID),
-		CalendarNext: m.clocks.zones.next, DeviceTimeoutUSec: m.cfg.DefaultDeviceTimeoutUSec,
+		CalendarNext: m.clocks.zones.next, DeviceTimeoutUSec: m.cfg.DefaultDeviceTimeoutUSec, Trace: m.trace,
 	})
-	m.stamps.UnitsLoadFinish = m.now()
-	return m.cg.watch()
+}
+
+// safeSource is the loader with a net below: a file that crashes a parser costs its unit, not the manager.
+type safeSource struct{ m *Manager }
+
+func (s safeSource) Load(name string) (u *unit.Unit) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.m.log.err(name, "%s: its files crash the loader: %v", name, r)
+			u = unit.New(name, nil)
+			u.LoadState = unit.StateError
+			u.LoadError = &unit.LoadError{Name: string(bus.ErrFailed), Message: fmt.Sprintf("%s: its files crash the loader: %v", name, r)}
+		}
+	}()
+	return s.m.src.Load(name)
 }
 
 // unitTypes lists the unit types beside those that the engine has itself.

@@ -46,6 +46,7 @@ func (m *Manager) run() {
 	if err := kernel.Heartbeat(heartbeatUSec); err != nil {
 		m.log.warning("", "A hang of the manager would not be noticed: %v", err)
 	}
+	m.beginProbation()
 	for m.objective == objectiveRun {
 		m.turn()
 	}
@@ -67,6 +68,7 @@ func (m *Manager) turn() {
 		}
 	}
 	m.mounts.resume()
+	m.alarms.due()
 	if m.eng.Due(m.now()) {
 		m.submit(machine.Tick{})
 	}
@@ -139,7 +141,7 @@ func (m *Manager) timeoutUSec() int64 {
 	if m.eng.Runnable() || m.childrenEnded {
 		return 0
 	}
-	deadline := min(m.eng.Deadline(), m.trimDeadline(), m.mounts.deadline(), m.bus.deadline())
+	deadline := min(m.eng.Deadline(), m.trimDeadline(), m.mounts.deadline(), m.bus.deadline(), m.alarms.deadline())
 	if deadline == machine.Never {
 		return -1
 	}

@@ -55,6 +55,11 @@ type Manager struct {
 	keptFDs   map[string]int
 	exits     []kernel.Exit // that the last image reaped, or was about to
 	crashes   []uint64
+	box       *blackbox     // what a crash leaves behind; nil: there is none
+	suspect   suspicion     // what the last crash was about
+	handling  machine.Event // that the engine is at
+	trial     *proof        // of the next image, nil if there is none
+	alarms    alarms
 	began     uint64          // when this image began to guard itself (monotonic µs)
 	events    []machine.Event // answers and follow-ups that wait for Step
 	draining  bool
@@ -118,7 +123,7 @@ func (m *Manager) submit(ev machine.Event) {
 		ev := m.events[0]
 		m.events[0] = nil
 		m.events = m.events[1:]
-		for _, effect := range m.eng.Step(m.now(), ev) {
+		for _, effect := range m.step(ev) {
 			m.perform(effect)
 		}
 		if m.bus != nil {

@@ -22,8 +22,13 @@ type Options struct {
 	CrashAction      string
 	ServiceWatchdogs bool
 	Deserialize      bool
-	StateFDs         [2]int // with Deserialize: the memory files of the state log
-	Crashed          bool   // this image took over from one that crashed
+	StateFDs         [2]int   // with Deserialize: the memory files of the state log
+	Crashed          bool     // this image took over from one that crashed
+	CrashRecord      int      // the memory of the black box, -1 none
+	Fallback         fallback // the image that a crash leads back to
+	Returned         bool     // this image was the one that a crash led back to
+	Back             fallback // with Returned: what it was kept with
+	Prove            bool     // a trial of this image, see Prove
 	DumpCore         bool
 	DefaultStdout    string
 	DefaultStderr    string
@@ -36,7 +41,7 @@ type Options struct {
 
 // DefaultOptions is what holds when nobody says anything.
 func DefaultOptions() Options {
-	return Options{LogLevel: -1, ServiceWatchdogs: true, Generators: true, StateFDs: [2]int{-1, -1}}
+	return Options{LogLevel: -1, ServiceWatchdogs: true, Generators: true, StateFDs: [2]int{-1, -1}, CrashRecord: -1, Fallback: noFallback, Back: noFallback}
 }
 
 // ErrHelp asks the caller to print the help, ErrVersion the version.
@@ -114,6 +119,24 @@ func (o *Options) argument(name, val string, has bool, need func() (string, erro
 		}
 	case "--crashed":
 		o.Crashed = true
+	case "--crash-record":
+		var v string
+		if v, err = need(); err == nil {
+			o.CrashRecord, err = strconv.Atoi(v)
+		}
+	case "--fallback":
+		var v string
+		if v, err = need(); err == nil {
+			o.Fallback, err = parseFallback(v)
+		}
+	case "--returned":
+		var v string
+		if v, err = need(); err == nil {
+			o.Back, err = parseFallback(v)
+			o.Returned = err == nil
+		}
+	case "--prove":
+		o.Prove = true
 	case "--switched-root", "--log-location", "--log-time", "--dump-core", "--crash-reboot", "--crash-shell", "--crash-chvt", "--crash-vt", "--confirm-spawn":
 		// Accepted as systemd does; what they ask for is a setting of system.conf that says by itself whether it has an effect.
 	default:

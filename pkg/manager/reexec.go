@@ -2,9 +2,12 @@ package manager
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -14,6 +17,8 @@ import (
 
 // Keys of the shell's own records in the state log; the engine's keys have no such prefix.
 const (
+	keyShellPrefix = "shell/"
+
 	keyShell   = "shell/state"
 	keyHandles = "shell/handles"
 )
@@ -30,6 +35,7 @@ type shellState struct {
 	Stamps         timestamps     `json:"stamps"`
 	Crashes        []uint64       `json:"crashes,omitempty"` // moments of crashes (monotonic µs) of images that lived for a moment only, the newest last
 	Began          uint64         `json:"began,omitempty"`   // when the image began (monotonic µs)
+	Suspect        suspicion      `json:"suspect,omitzero"`
 	GUID           string         `json:"guid"`
 	RebootArgument string         `json:"reboot_argument,omitempty"`
 }
@@ -38,8 +44,11 @@ type shellState struct {
 func (m *Manager) openState() (records map[string][]byte, err error) {
 	if m.opt.Deserialize {
 		m.stateFDs = m.opt.StateFDs
-		a, b := os.NewFile(uintptr(m.stateFDs[0]), "state-a"), os.NewFile(uintptr(m.stateFDs[1]), "state-b")
-		log, records, torn, err := statelog.Open(a, b)
+		files := [2]*os.File{os.NewFile(uintptr(m.stateFDs[0]), "state-a"), os.NewFile(uintptr(m.stateFDs[1]), "state-b")}
+		log, records, torn, err := statelog.Open(files[0], files[1])
+		if err == nil {
+			err = readable(records)
+		}
 		if err == nil {
 			if torn > 0 {
 				m.log.warning("", "The last %d bytes of the state were torn and given up.", torn)
@@ -47,23 +56,35 @@ func (m *Manager) openState() (records map[string][]byte, err error) {
 			m.state = log
 			return records, nil
 		}
+		if m.opt.Returned {
+			records, spareErr := m.spareState(files)
+			if spareErr == nil {
+				m.log.warning("", "The state of the last image can't be read, the one from before it is used: %v", err)
+				return records, nil
+			}
+			err = errors.Join(err, spareErr)
+		}
 		m.log.err("", "The state of the last image can't be read, its units are taken as stopped: %v", err)
 	}
+	return nil, m.newState()
+}
+
+func (m *Manager) newState() (err error) {
 	var files [2]*os.File
 	for i := range files {
 		fd, err := kernel.NewMemfd(fmt.Sprintf("muster-state-%d", i), false)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		// Kept over an execve of any kind, also one that a signal handler does.
 		if err := kernel.SetCloexec(fd, false); err != nil {
-			return nil, err
+			return err
 		}
 		m.stateFDs[i] = fd
 		files[i] = os.NewFile(uintptr(fd), "state")
 	}
 	m.state, err = statelog.Create(files[0], files[1])
-	return nil, err
+	return err
 }
 
 // restoreShell takes over what the last image recorded about itself.
@@ -84,7 +105,7 @@ func (m *Manager) restoreShell(records map[string][]byte) {
 	m.exits = takeExits(records)
 	m.keptFDs, m.booted, m.stamps = s.Kept, s.Booted, s.Stamps
 	m.crashes, m.exitStatus, m.rebootArgument = s.Crashes, s.ExitStatus, s.RebootArgument
-	m.clientEnvironment, m.restored = s.Environment, s
+	m.clientEnvironment, m.restored, m.suspect = s.Environment, s, s.Suspect
 	if s.GUID != "" {
 		m.guid = s.GUID
 	}
@@ -118,7 +139,7 @@ func (m *Manager) saveShell() {
 	}
 	s := shellState{
 		Kept: map[string]int{}, Began: m.began, Environment: m.clientEnvironment, ExitStatus: m.exitStatus, Booted: m.booted, Stamps: m.stamps, Crashes: m.crashes,
-		GUID: m.guid, RebootArgument: m.rebootArgument, LogLevel: m.log.override, LogTarget: m.log.targetOverride, ShowStatus: m.console.override,
+		GUID: m.guid, RebootArgument: m.rebootArgument, Suspect: m.suspect, LogLevel: m.log.override, LogTarget: m.log.targetOverride, ShowStatus: m.console.override,
 	}
 	for name, fd := range m.keptFDs {
 		s.Kept[name] = fd // not taken over yet: a crash until then must not lose it
@@ -148,37 +169,54 @@ func (m *Manager) putRecord(key string, v any) {
 	}
 }
 
+// ownArguments are the options that an image gives the next one; they are not handed on.
+var ownArguments = []string{"--deserialize", "--crashed", "--crash-record", "--fallback", "--returned"}
+
 // reexecArguments are argv of the next image.
 func (m *Manager) reexecArguments(crashed bool) []string {
 	args := []string{os.Args[0]}
 	for _, a := range os.Args[1:] {
-		if len(a) < 13 || a[:13] != "--deserialize" {
-			if a != "--crashed" {
-				args = append(args, a)
-			}
+		name, _, _ := strings.Cut(a, "=")
+		if !slices.Contains(ownArguments, name) {
+			args = append(args, a)
 		}
 	}
 	args = append(args, "--deserialize="+strconv.Itoa(m.stateFDs[0])+","+strconv.Itoa(m.stateFDs[1]))
+	if m.box != nil {
+		args = append(args, "--crash-record="+strconv.Itoa(m.box.memory.FD()))
+	} else if m.opt.CrashRecord >= 0 {
+		args = append(args, "--crash-record="+strconv.Itoa(m.opt.CrashRecord))
+	}
 	if crashed {
 		args = append(args, "--crashed")
 	}
 	return args
 }
 
-// reexecute replaces this image by the program on disk, with all state. It returns only if that failed.
-func (m *Manager) reexecute(crashed bool) {
+// reexecute replaces this image by the program that has proved itself, with all state. It returns only if that failed.
+func (m *Manager) reexecute() {
+	m.endProbation()
 	m.log.info("", "Reexecuting.")
+	path := ""
+	if m.trial != nil {
+		path = m.trial.path
+		if id, err := identify(path); err != nil || id != m.trial.id {
+			m.refuseReexec(errors.Join(errors.New("the file was replaced since it was tried"), err))
+			return
+		}
+	}
+	back := m.openFallback()
+	args := m.reexecArguments(false)
+	if back.Image >= 0 {
+		args = append(args, "--fallback="+back.String())
+	}
 	m.saveShell()
 	m.export()
-	m.bus.shutdown()
-	path := "/proc/self/exe"
-	if exe, err := os.Readlink(path); err == nil && unix.Access(exe, unix.X_OK) == nil {
-		path = exe // the program may have been upgraded: the link leads to the old, deleted one
-	} else if unix.Access(trimDeleted(exe), unix.X_OK) == nil {
-		path = trimDeleted(exe)
-	}
-	err := unix.Exec(path, m.reexecArguments(crashed), os.Environ())
-	m.log.err("", "%s can't be executed, the manager goes on as it is: %v", path, err)
+	m.bus.flush()
+	back.keep(true)
+	err := unix.Exec(path, args, os.Environ())
+	back.close()
+	m.refuseReexec(err)
 }
 
 // trimDeleted takes off what the kernel appends to the name of a removed file.
@@ -190,9 +228,10 @@ func trimDeleted(exe string) string {
 	return exe
 }
 
+// heartbeatUSec is how often the loop must come by while it has something to do.
+var heartbeatUSec uint64 = 30_000_000
+
 const (
-	// heartbeatUSec is how often the loop must come by while it has something to do.
-	heartbeatUSec = 30_000_000
 	// crashWindowUSec and crashesMax bound the crashes after which the manager stops trying and only keeps the system alive. An image that
 	// has worked for crashLifeUSec is one that is of use: its crash doesn't count.
 	crashWindowUSec = 60_000_000
@@ -204,7 +243,15 @@ const (
 // guardAgainstCrashes arms what re-executes this image if it crashes. The state is in memory files at any moment, so this comes as early as those are
 // there. Hangs are watched for only once the loop runs.
 func (m *Manager) guardAgainstCrashes() error {
-	err := kernel.InstallCrashHook("/proc/self/exe", m.reexecArguments(true), os.Environ())
+	box, err := openBlackbox(m.opt.CrashRecord)
+	if err != nil {
+		m.log.warning("", "A crash can't be traced to a unit: %v", err)
+	} else {
+		m.box = box
+		m.blame()
+	}
+	m.returned()
+	err = m.crashHook()
 	m.began = clock(unix.CLOCK_MONOTONIC)
 	if m.opt.Crashed {
 		m.log.emergency("", "The manager crashed and was re-executed with its state.")
@@ -265,11 +312,13 @@ func (m *Manager) minimal() {
 // restoreOrStart begins the loop's work: with the state of the last image, or with the job that boots the system.
 func (m *Manager) restoreOrStart() error {
 	if len(m.records) > 0 {
+		m.box.beginNamed("Restore")
 		if err := m.eng.Restore(m.records); err != nil {
 			return err
 		}
 		m.records = nil
 		m.adopt()
+		m.box.end()
 		m.openTables()
 		m.openDevices()
 		return nil

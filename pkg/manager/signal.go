@@ -82,7 +82,7 @@ func (m *Manager) onSignal(s kernel.SigInfo) {
 	case int(unix.SIGHUP):
 		m.reload(nil)
 	case int(unix.SIGTERM), sigRTMin + 25:
-		m.setObjective(objectiveReexec)
+		m.requestReexec(nil)
 	case int(unix.SIGINT):
 		m.onCtrlAltDel(client)
 	case int(unix.SIGUSR1):

@@ -59,6 +59,31 @@ func Open(a, b File) (l *Log, records map[string][]byte, torn int64, err error) 
 	return l, records, torn, nil
 }
 
+// Read gives the records of a file that Copy made, without changing it. Torn is the number of bytes that are no sound record.
+func Read(f File) (records map[string][]byte, torn int64, err error) {
+	if _, err := readHeader(f); err != nil {
+		return nil, 0, err
+	}
+	data, err := readAll(f)
+	if err != nil {
+		return nil, 0, err
+	}
+	records = map[string][]byte{}
+	off := int64(headerSize)
+	for off < int64(len(data)) {
+		key, value, flags, size := parseRecord(data[off:])
+		if size == 0 {
+			break
+		}
+		delete(records, key)
+		if flags&flagDelete == 0 {
+			records[key] = value
+		}
+		off += size
+	}
+	return records, int64(len(data)) - off, nil
+}
+
 // parseRecord returns size 0 if no whole, sound record stands at the start of data.
 func parseRecord(data []byte) (key string, value []byte, flags uint16, size int64) {
 	if len(data) < recordHead {

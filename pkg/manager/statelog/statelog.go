@@ -127,6 +127,29 @@ func (l *Log) Flush() error {
 	return nil
 }
 
+// Copy writes the live records to an empty file, as a log of its own that Read and Open take. The batch is not part of it: Flush before.
+func (l *Log) Copy(to File) error {
+	keys := make([]string, 0, len(l.live))
+	for k := range l.live {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	out := make([]byte, headerSize, headerSize+l.liveBytes)
+	for _, k := range keys {
+		r := l.live[k]
+		start := len(out)
+		out = append(out, make([]byte, r.size)...)
+		if _, err := l.files[l.current].ReadAt(out[start:], r.off); err != nil {
+			return fmt.Errorf("state: record %.64q: %w", k, err)
+		}
+	}
+	writeHead(out[:headerSize], l.generation)
+	if _, err := to.WriteAt(out, 0); err != nil {
+		return fmt.Errorf("state: copy: %w", err)
+	}
+	return nil
+}
+
 // Len is the number of live records, Size the bytes of the current file.
 func (l *Log) Len() int    { return len(l.live) }
 func (l *Log) Size() int64 { return l.end }
@@ -166,14 +189,19 @@ func (l *Log) compact() error {
 
 func (l *Log) writeHeader(file int, generation uint64) error {
 	var h [headerSize]byte
-	binary.LittleEndian.PutUint32(h[0:], magic)
-	binary.LittleEndian.PutUint32(h[4:], version)
-	binary.LittleEndian.PutUint64(h[8:], generation)
-	binary.LittleEndian.PutUint32(h[20:], crc32.Checksum(h[:20], table))
+	writeHead(h[:], generation)
 	if _, err := l.files[file].WriteAt(h[:], 0); err != nil {
 		return fmt.Errorf("state: header: %w", err)
 	}
 	return nil
+}
+
+// writeHead fills in the header of a file.
+func writeHead(h []byte, generation uint64) {
+	binary.LittleEndian.PutUint32(h[0:], magic)
+	binary.LittleEndian.PutUint32(h[4:], version)
+	binary.LittleEndian.PutUint64(h[8:], generation)
+	binary.LittleEndian.PutUint32(h[20:], crc32.Checksum(h[:20], table))
 }
 
 func appendRecord(dst []byte, key string, value []byte, flags uint16) []byte {
