@@ -55,10 +55,8 @@ func Main(o Options) int {
 		m.stateFDs = o.StateFDs
 		if err := m.crashHook(); err == nil && o.Fallback.Image >= 0 {
 			_ = kernel.Heartbeat(heartbeatUSec) // a hang before the loop runs leads back, too
+			_ = planted("boot")
 		}
-	}
-	if err := planted("boot"); err != nil {
-		return 1
 	}
 	for _, s := range bootSteps {
 		kernel.Beat()

@@ -104,6 +104,7 @@ func (m *Manager) crashHook() error {
 func (m *Manager) beginProbation() {
 	if m.opt.Fallback.Image >= 0 {
 		m.alarms.after("probation", probationUSec, m.endProbation)
+		plantedProbation(m)
 	}
 }
 

@@ -60,6 +60,18 @@ func planted(place string) error {
 	return nil
 }
 
+// plantedProbation has a fault in an image that took over a moment ago.
+func plantedProbation(m *Manager) {
+	m.alarms.after("planted", 300_000, func() {
+		if asked("loop-version") {
+			_ = m.state.Put("engine", []byte(`{"version":99}`))
+			_ = m.state.Flush()
+			panic("planted after a state that only this image can read")
+		}
+		_ = planted("loop")
+	})
+}
+
 // plantedStep has a fault in the middle of a Step, for a unit that asks for it by its status text.
 func plantedStep(unit string, ev machine.Event) {
 	n, ok := ev.(machine.Notify)

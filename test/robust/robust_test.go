@@ -27,6 +27,12 @@ const (
 // units to start and stop meanwhile.
 func boot(t *testing.T) *box.Box {
 	t.Helper()
+	return bootProgram(t, "")
+}
+
+// bootProgram is boot with the programs of a directory of the host, which is /opt/muster inside; "" for those that are installed.
+func bootProgram(t *testing.T, programs string) *box.Box {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("needs root: run `sudo make test`")
 	}
@@ -45,6 +51,10 @@ func boot(t *testing.T) *box.Box {
 	program, err := box.FindProgram(t.Context(), "muster", repository)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if programs != "" {
+		program.Path = "/opt/muster/muster"
+		program.Binds = append(program.Binds, box.Bind{Source: programs, Target: "/opt/muster"})
 	}
 	files := box.Identity()
 	files["/etc/systemd/system/default.target"] = box.File{Link: "robust.target"}

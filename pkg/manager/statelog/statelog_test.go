@@ -1,6 +1,7 @@
 package statelog
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand"
@@ -152,4 +153,52 @@ func FuzzOpen(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// full is a file on a full file system.
+type full struct{ memory }
+
+func (f *full) WriteAt(p []byte, off int64) (int, error) { return 0, errors.New("no space left") }
+
+func TestCopy(t *testing.T) {
+	l, err := Create(&memory{}, &memory{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]byte{}
+	for i := range 50 {
+		key := fmt.Sprintf("unit/%d", i%20)
+		want[key] = fmt.Appendf(nil, "value %d", i)
+		if err := l.Put(key, want[key]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	delete(want, "unit/3")
+	if err := errors.Join(l.Delete("unit/3"), l.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	var to memory
+	if err := l.Copy(&to); err != nil {
+		t.Fatal(err)
+	}
+	got, torn, err := Read(&to)
+	if err != nil || torn != 0 {
+		t.Fatalf("%d bytes torn, %v", torn, err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if _, torn, err := Read(&memory{to.data[:len(to.data)-3]}); err != nil || torn == 0 {
+		t.Errorf("a short copy: %d bytes torn, %v", torn, err)
+	}
+	if _, _, err := Read(&memory{}); err == nil {
+		t.Error("an empty copy was read")
+	}
+	to.data[4]++ // another version; the checksum of the header goes with it
+	if _, _, err := Read(&to); err == nil {
+		t.Error("a copy of another version was read")
+	}
+	if err := l.Copy(&full{}); err == nil {
+		t.Error("a copy was made without space")
+	}
 }
