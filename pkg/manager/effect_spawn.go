@@ -33,6 +33,7 @@ type spawner struct {
 	children map[int32]*child
 	cleanups map[string]*child       // by unit: what takes away the leftovers of its last activation
 	exported map[string]journalState // by unit: what journald was told last
+	rare     map[string]bool         // files for journald beside invocations that are there; nil: not looked yet
 }
 
 type child struct {

@@ -2,6 +2,8 @@ package manager
 
 import (
 	"encoding/hex"
+	"slices"
+	"strings"
 
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/execplan"
@@ -73,11 +75,40 @@ func (s *spawner) tellJournal(u *unit.Unit, invocation string) {
 	if !s.m.system || s.exported[u.Name] == now {
 		return
 	}
-	if err := spawn.WriteState(execplan.JournalState(u, invocation)); err != nil {
+	if s.rare == nil {
+		s.findRare()
+	}
+	// What isn't set is only removed where it may be.
+	files := slices.DeleteFunc(execplan.JournalState(u, invocation), func(f plan.StateFile) bool {
+		return f.Link == "" && len(f.Data) == 0 && !s.rare[f.Name]
+	})
+	if err := spawn.WriteState(files); err != nil {
 		s.m.log.warning(u.Name, "%v", err)
 		return
 	}
+	for _, f := range files {
+		switch {
+		case strings.HasPrefix(f.Name, "invocation:"):
+		case f.Link != "" || len(f.Data) > 0:
+			s.rare[f.Name] = true
+		default:
+			delete(s.rare, f.Name)
+		}
+	}
 	s.exported[u.Name] = now
+}
+
+// stateFilesMax is how many files of journald's are looked at.
+const stateFilesMax = 1 << 18
+
+// findRare looks once for files that a manager before this one left: of the initrd, or before a re-execution.
+func (s *spawner) findRare() {
+	s.rare = map[string]bool{}
+	for _, name := range spawn.ListState(stateFilesMax) {
+		if !strings.HasPrefix(name, "invocation:") {
+			s.rare[strings.Clone(name)] = true
+		}
+	}
 }
 
 // forgetJournal takes that away again.
@@ -86,8 +117,12 @@ func (s *spawner) forgetJournal(name string) {
 		return
 	}
 	delete(s.exported, name)
-	if err := spawn.WriteState(execplan.NoJournalState(name)); err != nil {
+	files := execplan.NoJournalState(name)
+	if err := spawn.WriteState(files); err != nil {
 		s.m.log.warning(name, "%v", err)
+	}
+	for _, f := range files {
+		delete(s.rare, f.Name)
 	}
 }
 

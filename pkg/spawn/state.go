@@ -3,6 +3,7 @@ package spawn
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -26,6 +27,17 @@ func WriteState(files []plan.StateFile) error {
 	return errors.Join(errs...)
 }
 
+// ListState names the files there are in plan.UnitStateDir, at most max.
+func ListState(max int) []string {
+	dir, err := os.Open(plan.UnitStateDir)
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(max)
+	return names
+}
+
 func openState() (int, error) {
 	dir, err := unix.Open(plan.UnitStateDir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != unix.ENOENT {
@@ -47,6 +59,12 @@ func writeState(dir int, f plan.StateFile) error {
 			return err
 		}
 		return nil
+	}
+	if f.Link != "" {
+		// Mostly there is none yet.
+		if err := unix.Symlinkat(f.Link, dir, f.Name); err != unix.EEXIST {
+			return err
+		}
 	}
 	temporary := ".#" + f.Name
 	if err := unix.Unlinkat(dir, temporary, 0); err != nil && err != unix.ENOENT {
