@@ -25,8 +25,51 @@ var kinds = []kind{
 	{name: "notify", service: "Type=notify\nExecStart=" + tinyDir + "/" + tinyNotify},
 	{name: "chain", service: "Type=oneshot\nRemainAfterExit=yes\nExecStart=" + tinyDir + "/" + tinyExit, unit: chainLines},
 	{name: "dag", service: "Type=oneshot\nRemainAfterExit=yes\nExecStart=" + tinyDir + "/" + tinyExit, unit: dagLines},
+	{name: "hardened", service: "Type=oneshot\nRemainAfterExit=yes\nExecStart=" + tinyDir + "/" + tinyExit + "\n" + hardened},
+	{name: "confined", service: "Type=oneshot\nRemainAfterExit=yes\nExecStart=" + tinyDir + "/" + tinyExit + "\n" + hardened + confined},
 	{name: "crash", service: "ExecStart=" + tinyDir + "/" + tinyFail + "\nRestart=always\nRestartSec=100ms", unit: func(int, int) string { return "StartLimitIntervalSec=0\n" }},
 }
+
+// hardened are the 13 settings that packages use most.
+const hardened = `PrivateTmp=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectControlGroups=yes
+RestrictNamespaces=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+SystemCallFilter=@system-service
+MemoryDenyWriteExecute=yes
+NoNewPrivileges=yes
+CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_DAC_OVERRIDE
+`
+
+// confined are those that a service rarely has on top.
+const confined = `User=nobody
+PrivateNetwork=yes
+PrivateIPC=yes
+PrivateUsers=yes
+ProtectKernelLogs=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectProc=invisible
+ProcSubset=pid
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+RemoveIPC=yes
+UMask=0077
+KeyringMode=private
+InaccessiblePaths=/srv
+TemporaryFileSystem=/opt
+BindReadOnlyPaths=/etc/hostname:/mnt
+RuntimeDirectory=%p
+AmbientCapabilities=
+`
 
 func kindNamed(name string) kind {
 	for _, k := range kinds {

@@ -45,6 +45,9 @@ var measurements = []measurement{
 	{name: "start", max: 5000, run: measureStart},
 	{name: "running", max: 5000, run: measureRunning},
 	{name: "loaded", max: 10000, run: measureLoaded},
+	{name: "hardened", max: 1000, run: measureHardened},
+	{name: "timer", max: 10000, run: measureTimers},
+	{name: "mount", max: 2000, run: measureMounts},
 	{name: "socket", max: 16000, run: measureSocket},
 	{name: "crashloop", max: 1000, only: true, run: measureCrashLoop},
 }
@@ -65,7 +68,7 @@ func main() {
 func run(ctx context.Context) error {
 	inits := flag.String("init", "systemd muster", "inits to measure")
 	sizes := flag.String("n", "100 1000", "numbers of units")
-	only := flag.String("only", "", "only the measurements whose name contains this: floor, start, running, loaded, socket, crashloop")
+	only := flag.String("only", "", "only the measurements whose name contains this: floor, start, running, loaded, hardened, timer, mount, socket, crashloop")
 	rootName := flag.String("root", "trixie", "prepared root")
 	flag.Parse()
 	if os.Geteuid() != 0 {

@@ -24,6 +24,16 @@ func measureStart(ctx context.Context, b *bench, program box.Program, n int) err
 	return nil
 }
 
+// measureHardened starts N services with 13 settings of the sandbox, and with nearly all of them.
+func measureHardened(ctx context.Context, b *bench, program box.Program, n int) error {
+	for _, name := range []string{"oneshot", "hardened", "confined"} {
+		if err := startKind(ctx, b, program, kindNamed(name), n); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
 func startKind(ctx context.Context, b *bench, program box.Program, k kind, n int) error {
 	inside, c, err := b.bootEmpty(ctx, program, k.files(n))
 	if err != nil {
