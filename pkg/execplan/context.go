@@ -68,6 +68,8 @@ type Context struct {
 	Architecture  string    // as in SystemCallArchitectures=, "" is the build's
 	BootID        [16]byte  // of the running kernel, part of the names of PrivateTmp= directories
 	PrivateTmpDir [2]string // shared with another unit; empty: PrivateTmpDirs
+
+	Filters *FilterCache // nil: every filter is made anew
 }
 
 // SystemPrefixes are where a system manager makes directories.

@@ -18,35 +18,36 @@ func (b *builder) filters() error {
 	type filter struct {
 		setting string
 		on      bool
+		input   string // with the setting and the machine: what the code depends on
 		make    func() ([]seccomp.Insn, error)
 	}
 	simple := func(f func(machine string) ([]seccomp.Insn, error)) func() ([]seccomp.Insn, error) {
 		return func() ([]seccomp.Insn, error) { return f(m) }
 	}
 	list := []filter{
-		{"RestrictAddressFamilies", s.RestrictAddressFamilies.Set, b.addressFamilies},
-		{"MemoryDenyWriteExecute", s.MemoryDenyWriteExecute, simple(seccomp.WriteExecute)},
-		{"RestrictRealtime", s.RestrictRealtime, simple(seccomp.Realtime)},
-		{"RestrictSUIDSGID", s.RestrictSUIDSGID || b.e.DynamicUser, simple(seccomp.SUIDSGID)},
-		{"RestrictNamespaces", s.RestrictNamespaces != unsetBits, func() ([]seccomp.Insn, error) {
+		{"RestrictAddressFamilies", s.RestrictAddressFamilies.Set, filterInput(s.RestrictAddressFamilies, 0), b.addressFamilies},
+		{"MemoryDenyWriteExecute", s.MemoryDenyWriteExecute, "", simple(seccomp.WriteExecute)},
+		{"RestrictRealtime", s.RestrictRealtime, "", simple(seccomp.Realtime)},
+		{"RestrictSUIDSGID", s.RestrictSUIDSGID || b.e.DynamicUser, "", simple(seccomp.SUIDSGID)},
+		{"RestrictNamespaces", s.RestrictNamespaces != unsetBits, strconv.FormatUint(s.RestrictNamespaces, 16), func() ([]seccomp.Insn, error) {
 			return seccomp.Namespaces(m, uint32(s.RestrictNamespaces))
 		}},
-		{"ProtectHostname", isOn(s.ProtectHostname), simple(seccomp.Hostname)},
-		{"ProtectKernelModules", s.ProtectKernelModules, simple(seccomp.KernelModules)},
-		{"ProtectKernelLogs", s.ProtectKernelLogs, simple(seccomp.KernelLogs)},
-		{"ProtectClock", s.ProtectClock, simple(seccomp.Clock)},
-		{"PrivateDevices", s.PrivateDevices, simple(seccomp.RawIO)},
-		{"SystemCallArchitectures", len(s.SystemCallArchitectures) > 0, func() ([]seccomp.Insn, error) {
+		{"ProtectHostname", isOn(s.ProtectHostname), "", simple(seccomp.Hostname)},
+		{"ProtectKernelModules", s.ProtectKernelModules, "", simple(seccomp.KernelModules)},
+		{"ProtectKernelLogs", s.ProtectKernelLogs, "", simple(seccomp.KernelLogs)},
+		{"ProtectClock", s.ProtectClock, "", simple(seccomp.Clock)},
+		{"PrivateDevices", s.PrivateDevices, "", simple(seccomp.RawIO)},
+		{"SystemCallArchitectures", len(s.SystemCallArchitectures) > 0, strings.Join(s.SystemCallArchitectures, " "), func() ([]seccomp.Insn, error) {
 			return seccomp.Architectures(m, s.SystemCallArchitectures)
 		}},
-		{"LockPersonality", s.LockPersonality, b.lockPersonality},
-		{"SystemCallFilter", s.SystemCallFilter.Set, b.callFilter},
+		{"LockPersonality", s.LockPersonality, strconv.FormatUint(uint64(b.persona()), 16), b.lockPersonality},
+		{"SystemCallFilter", s.SystemCallFilter.Set, filterInput(s.SystemCallFilter, s.SystemCallErrorNumber), b.callFilter},
 	}
 	for _, f := range list {
 		if !f.on {
 			continue
 		}
-		code, err := f.make()
+		code, err := b.ctx.Filters.get(f.setting+" "+m+" "+f.input, f.make)
 		if err != nil {
 			return fmt.Errorf("%s=: %w", f.setting, err)
 		}
@@ -62,13 +63,10 @@ func (b *builder) filters() error {
 
 const unsetBits = ^uint64(0)
 
-func (b *builder) addFilter(setting string, code []seccomp.Insn) {
-	f := plan.Filter{Setting: setting, Status: plan.ExitSeccomp, Code: make([]plan.Insn, len(code))}
+func (b *builder) addFilter(setting string, code []plan.Insn) {
+	f := plan.Filter{Setting: setting, Status: plan.ExitSeccomp, Code: code}
 	if setting == "RestrictAddressFamilies" {
 		f.Status = plan.ExitAddressFamilies
-	}
-	for i, in := range code {
-		f.Code[i] = plan.Insn(in)
 	}
 	b.p.Filters = append(b.p.Filters, f)
 }
@@ -99,11 +97,14 @@ func (b *builder) addressFamilies() ([]seccomp.Insn, error) {
 
 // lockPersonality allows the personality the program starts with.
 func (b *builder) lockPersonality() ([]seccomp.Insn, error) {
-	persona := uint32(0)
+	return seccomp.Personality(b.machine(), b.persona())
+}
+
+func (b *builder) persona() uint32 {
 	if b.p.Personality != nil {
-		persona = uint32(*b.p.Personality)
+		return uint32(*b.p.Personality)
 	}
-	return seccomp.Personality(b.machine(), persona)
+	return 0
 }
 
 // callFilter is SystemCallFilter= with SystemCallErrorNumber=. Error names

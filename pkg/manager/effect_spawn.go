@@ -33,7 +33,8 @@ type spawner struct {
 	children map[int32]*child
 	cleanups map[string]*child       // by unit: what takes away the leftovers of its last activation
 	exported map[string]journalState // by unit: what journald was told last
-	rare     map[string]bool         // files for journald beside invocations that are there; nil: not looked yet
+	filters  execplan.FilterCache
+	rare     map[string]bool // files for journald beside invocations that are there; nil: not looked yet
 }
 
 type child struct {
@@ -213,7 +214,7 @@ func (s *spawner) context(u *unit.Unit, e machine.Spawn, cmd value.Command) exec
 		Phase: string(e.Phase), Command: cmd, Control: e.Slot == machine.SlotControl,
 		Env: e.Env, ManagerEnv: m.environment, OwnEnv: os.Environ(),
 		WatchdogUSec: e.WatchdogUSec, MainPID: e.MainPID, ManagerPID: int32(os.Getpid()),
-		UserMode: !m.system, UID: uint32(os.Getuid()), Prefixes: m.prefixes(), Journal: m.log.journalStream(),
+		UserMode: !m.system, UID: uint32(os.Getuid()), Prefixes: m.prefixes(), Journal: m.log.journalStream(), Filters: &m.spawner.filters,
 		DefaultOutput: m.cfg.DefaultStandardOutput, DefaultError: m.cfg.DefaultStandardError,
 		Console: "/dev/console", ConsoleTerm: m.consoleTerm,
 	}

@@ -16,6 +16,7 @@ import (
 // freeMemory gives back to the kernel what boot or reload have left behind: the free heap, and the pages of the program that only they have used
 // (parsers, tables, introspection). Those are clean and mapped from the file: whoever needs one again gets it from the page cache.
 func (m *Manager) freeMemory() {
+	m.spawner.filters.Clear()
 	m.work.add(func() func() {
 		debug.FreeOSMemory()
 		dropCleanPages()
