@@ -67,6 +67,7 @@ docs: ## generated pages: directives, coverage, deviations, linked packages
 install: build ## programs, units and docs under DESTDIR=; NAMES="systemctl …": links to musterctl
 	install -D -m 755 $(BIN)/muster $(DESTDIR)$(PREFIX)/lib/muster/muster
 	install -D -m 755 $(BIN)/muster-executor $(DESTDIR)$(PREFIX)/lib/muster/muster-executor
+	install -D -m 755 $(BIN)/muster-pam $(DESTDIR)$(PREFIX)/lib/muster/muster-pam
 	install -D -m 755 $(BIN)/musterctl $(DESTDIR)$(PREFIX)/bin/musterctl
 	for name in $(NAMES); do ln -sf musterctl $(DESTDIR)$(PREFIX)/bin/$$name || exit 1; done
 	for manager in system user; do \

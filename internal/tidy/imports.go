@@ -102,6 +102,7 @@ var libraries = []library{
 	{"gopkg.in/ini.v1", []string{"pkg/ctl/...", "pkg/generator", "pkg/manager", "test/..."}, "os-release and the like; not unit files: it drops empty assignments and order"},
 	{"github.com/containerd/cgroups/v3/...", []string{"pkg/sandbox", "pkg/ctl/...", "test/..."}, "device programs and statistics; 6 times slower per cgroup than pkg/cgroup"},
 	{"github.com/cilium/ebpf/...", []string{"pkg/cgroup", "pkg/sandbox"}, "programs attached to control groups"},
+	{"github.com/ebitengine/purego", []string{"cmd/muster-pam"}, "loads libpam without a C compiler; dynamically linked, so nothing that PID 1 needs to start"},
 	{"github.com/spf13/...", []string{"pkg/ctl/..."}, "musterctl's help and completion"},
 	{"github.com/google/go-cmp/...", []string{"pkg/engine/enginetest"}, "tests only"},
 	{"pgregory.net/rapid", nil, "tests only"},

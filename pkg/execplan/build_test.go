@@ -83,7 +83,6 @@ func TestUnsupported(t *testing.T) {
 		setting string
 		set     func(f *fixture)
 	}{
-		{"PAMName", func(f *fixture) { f.e.PAMName = "login" }},
 		{"RootImage", func(f *fixture) { f.s.RootImage = "/x.raw" }},
 		{"PrivatePIDs", func(f *fixture) { f.s.PrivatePIDs = "yes" }},
 		{"SELinuxContext", func(f *fixture) { f.s.SELinuxContext = unit.Label{Label: "x"} }},

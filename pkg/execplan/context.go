@@ -52,6 +52,8 @@ type Context struct {
 	IdleUSec uint64
 	StatusFD int32 // always None; spawn fills it in
 
+	PAMHelper string // path of muster-pam, "" is the installed one
+
 	UserMode bool   // a --user manager
 	UID      uint32 // the manager's own
 	Prefixes plan.Prefixes

@@ -8,6 +8,9 @@ import (
 	"github.com/muster-init/muster/pkg/execplan/plan"
 )
 
+// pamHelper is where `make install` puts the program that opens PAM sessions.
+const pamHelper = "/usr/lib/muster/muster-pam"
+
 func rootIdentity() *plan.Identity {
 	return &plan.Identity{Name: "root", Home: "/root", Shell: "/bin/sh", HasUID: true}
 }
@@ -17,12 +20,9 @@ func rootIdentity() *plan.Identity {
 // directory.
 func (b *builder) identity() error {
 	e, p := b.e, b.p
-	if e.PAMName != "" {
-		return unsupported("PAMName")
-	}
 	p.User, p.Group, p.SupplementaryGroups, p.DynamicUser = e.User, e.Group, e.SupplementaryGroups, e.DynamicUser
 	p.ChangeUser = b.setuid && (p.User != "" || p.Group != "" || len(p.SupplementaryGroups) > 0 || p.DynamicUser)
-	p.SetLogin = e.SetLoginEnvironment.Or(p.User != "" || p.DynamicUser || b.ctx.UserMode)
+	p.SetLogin = e.SetLoginEnvironment.Or(p.User != "" || p.DynamicUser || e.PAMName != "" || b.ctx.UserMode)
 	if b.ctx.UserMode && p.User == "" && p.Group == "" && p.SetLogin {
 		// The manager's environment has its own user's variables.
 		_, ok := plan.LookupEnv(b.ctx.ManagerEnv, "USER")
@@ -38,6 +38,16 @@ func (b *builder) identity() error {
 		if p.Group == "" {
 			p.Group = p.User
 		}
+	}
+	if b.setuid && e.PAMName != "" {
+		if p.User == "" { // the manager's own; no variables and no change follow from it
+			p.User = strconv.FormatUint(uint64(b.ctx.UID), 10)
+		}
+		p.PAM = &plan.PAM{Service: e.PAMName, Helper: b.ctx.PAMHelper, UnsetEnv: e.UnsetEnvironment, Image: plan.None}
+		if p.PAM.Helper == "" {
+			p.PAM.Helper = pamHelper
+		}
+		b.tier2("PAMName")
 	}
 	if !p.ChangeUser && !p.SetLogin && p.User == "" {
 		return nil

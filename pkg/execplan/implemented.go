@@ -16,7 +16,6 @@ var missing = []struct {
 	name string
 	set  func(e *unit.Exec, s *unit.Sandbox) bool
 }{
-	{"PAMName", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.PAMName != "" }},
 	{"RootImage", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.RootImage != "" }},
 	{"RootHash", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.RootHash) > 0 || s.RootHashPath != "" }},
 	{"RootHashSignature", func(_ *unit.Exec, s *unit.Sandbox) bool {

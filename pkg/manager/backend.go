@@ -142,7 +142,7 @@ func (b backend) Facts() busapi.Facts {
 }
 
 // features is the list of what was compiled in, in systemd's form.
-const features = "-PAM -AUDIT -SELINUX -APPARMOR -IMA +SMACK +SECCOMP -GCRYPT -GNUTLS -OPENSSL -ACL -BLKID -CURL -ELFUTILS -FIDO2 -IDN2 -IDN -KMOD -LIBCRYPTSETUP -PCRE2 -P11KIT -QRENCODE -TPM2 default-hierarchy=unified"
+const features = "+PAM -AUDIT -SELINUX -APPARMOR -IMA +SMACK +SECCOMP -GCRYPT -GNUTLS -OPENSSL -ACL -BLKID -CURL -ELFUTILS -FIDO2 -IDN2 -IDN -KMOD -LIBCRYPTSETUP -PCRE2 -P11KIT -QRENCODE -TPM2 default-hierarchy=unified"
 
 func (b backend) Runtime() busapi.Runtime {
 	m := b.m

@@ -29,7 +29,8 @@ const executorName = "muster-executor"
 type spawner struct {
 	m        *Manager
 	start    *spawn.Spawner
-	image    int // the executor's, -1 if there is none
+	image    int    // the executor's, -1 if there is none
+	helpers  string // directory of the programs that children execute
 	children map[int32]*child
 	cleanups map[string]*child       // by unit: what takes away the leftovers of its last activation
 	exported map[string]journalState // by unit: what journald was told last
@@ -47,7 +48,7 @@ type child struct {
 
 // prepareSpawning puts the executor's image into memory, so that later starts depend on no file system.
 func (m *Manager) prepareSpawning() error {
-	image := -1
+	image, helpers := -1, "/usr/lib/muster"
 	var errs []error
 	if m.opt.Returned {
 		image = m.opt.Back.Executor // the one on disk belongs to another version
@@ -61,7 +62,7 @@ func (m *Manager) prepareSpawning() error {
 		}
 		fd, err := spawn.Image(filepath.Join(dir, executorName))
 		if err == nil {
-			image = fd
+			image, helpers = fd, dir
 			break
 		}
 		errs = append(errs, err)
@@ -73,7 +74,7 @@ func (m *Manager) prepareSpawning() error {
 	if err != nil {
 		return err
 	}
-	m.spawner = spawner{m: m, image: image, start: s, children: map[int32]*child{}, cleanups: map[string]*child{}, exported: map[string]journalState{}}
+	m.spawner = spawner{m: m, image: image, start: s, helpers: helpers, children: map[int32]*child{}, cleanups: map[string]*child{}, exported: map[string]journalState{}}
 	return nil
 }
 
@@ -216,7 +217,7 @@ func (s *spawner) context(u *unit.Unit, e machine.Spawn, cmd value.Command) exec
 		WatchdogUSec: e.WatchdogUSec, MainPID: e.MainPID, ManagerPID: int32(os.Getpid()),
 		UserMode: !m.system, UID: uint32(os.Getuid()), Prefixes: m.prefixes(), Journal: m.log.journalStream(), Filters: &m.spawner.filters,
 		DefaultOutput: m.cfg.DefaultStandardOutput, DefaultError: m.cfg.DefaultStandardError,
-		Console: "/dev/console", ConsoleTerm: m.consoleTerm,
+		Console: "/dev/console", ConsoleTerm: m.consoleTerm, PAMHelper: filepath.Join(s.helpers, "muster-pam"),
 	}
 	if raw, err := hex.DecodeString(e.Invocation); err == nil {
 		copy(ctx.InvocationID[:], raw)

@@ -43,9 +43,15 @@ func environment(r *run) *plan.Failure {
 			p.Argv[0] = "-" + p.Argv[0]
 		}
 	}
-	if p.ExpandArgv {
+	if p.ExpandArgv && p.PAM == nil {
 		expand(p)
 	}
+	return nil
+}
+
+// arguments expands the command line when PAM had a word in the environment.
+func arguments(r *run) *plan.Failure {
+	expand(r.p)
 	return nil
 }
 

@@ -41,6 +41,8 @@ func Steps() []Step {
 		{"credentials", func(p *plan.Plan) bool { return p.Credentials != nil }, credentials},
 		{"environment", nil, environment},
 		{"keyring", nil, ops((*spawn.Ops).Keyring)},
+		{"pam", func(p *plan.Plan) bool { return p.PAM != nil }, openPAM},
+		{"arguments", func(p *plan.Plan) bool { return p.PAM != nil && p.ExpandArgv }, arguments},
 		{"network", sandboxed(func(s *plan.Sandbox) bool { return s.PrivateNetwork || s.NetworkPath != "" }), network},
 		{"ipc", sandboxed(func(s *plan.Sandbox) bool { return s.PrivateIPC || s.IPCPath != "" }), ipc},
 		{"cgroups", sandboxed(func(s *plan.Sandbox) bool { return ownCgroups(s) }), cgroups},
@@ -123,7 +125,12 @@ func Main(planFD int) uint8 {
 }
 
 func carryOut(r *run) *plan.Failure {
+	done := r.p.PAM != nil && r.p.PAM.Done
 	for _, s := range Steps() {
+		if done { // by this executor, before it became the helper that executed it again
+			done = s.Name != "pam"
+			continue
+		}
 		if s.Wanted != nil && !s.Wanted(r.p) {
 			continue
 		}

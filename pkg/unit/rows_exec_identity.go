@@ -21,7 +21,7 @@ func execIdentityRows() []*Row {
 		row(InExec, "NoNewPrivileges", kBool, inExec(func(b *Exec) *bool { return &b.NoNewPrivileges }),
 			"No program the processes execute gains privileges.", "yes", since(198), settable, full),
 		row(InExec, "PAMName", kString, inExec(func(b *Exec) *string { return &b.PAMName }),
-			"PAM service to open a session with.", "login", since(1), settable, unsupported),
+			"PAM service to open a session with.", "login", since(1), settable, full),
 		row(InExec, "PassEnvironment", kEnvNames, inExec(func(b *Exec) *[]string { return &b.PassEnvironment }),
 			"Variables of the manager that are handed on.", "TERM LANG", since(228), settable, full),
 		row(InExec, "RootDirectory", kPathFatal, inExec(func(b *Exec) *string { return &b.RootDirectory }),

@@ -35,6 +35,7 @@ func TestInstall(t *testing.T) {
 	for path, mode := range map[string]fs.FileMode{
 		"usr/lib/muster/muster":               0o755,
 		"usr/lib/muster/muster-executor":      0o755,
+		"usr/lib/muster/muster-pam":           0o755,
 		"usr/bin/musterctl":                   0o755,
 		"usr/lib/muster/system/basic.target":  0o644,
 		"usr/lib/muster/user/basic.target":    0o644,

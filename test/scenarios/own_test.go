@@ -13,12 +13,14 @@ import (
 // ownBoot is the file `boot` of a scenario that gets a boot of its own, with
 // its units in place from the start. Lines:
 //
+//	root=NAME       the prepared root to boot, test/root
 //	arg=TEXT        a further argument of PID 1
 //	state=WORD      the system state to reach; running or degraded when not given
 //	end=TEXT        after the script PID 1 must end like this: powered off,
 //	                rebooted, exited with N
 //	console=TEXT    the console must show this, in the order of the lines
 type ownBoot struct {
+	root    string
 	args    []string
 	state   string
 	end     string
@@ -39,6 +41,8 @@ func readOwnBoot(dir string) (*ownBoot, error) {
 		key, value, _ := strings.Cut(line, "=")
 		switch key {
 		case "":
+		case "root":
+			own.root = value
 		case "arg":
 			own.args = append(own.args, value)
 		case "state":

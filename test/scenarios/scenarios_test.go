@@ -232,8 +232,18 @@ AllowIsolate=yes
 	for path, file := range units {
 		files[path] = file
 	}
+	dir := h.root
+	if own.root != "" {
+		spec, err := root.Find(own.root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if dir, err = spec.Prepare(t.Context(), os.Stderr); err != nil {
+			t.Fatal(err)
+		}
+	}
 	b, err := box.Start(box.Options{
-		Root: h.root, Init: h.program.Path, Args: append(append([]string{}, h.program.Args...), own.args...), Files: files,
+		Root: dir, Init: h.program.Path, Args: append(append([]string{}, h.program.Args...), own.args...), Files: files,
 		Binds: append([]box.Bind{
 			{Source: h.dir, Target: "/scenarios"},
 			{Source: filepath.Join(h.tools, "payload"), Target: "/usr/local/bin/payload"},

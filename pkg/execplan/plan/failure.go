@@ -27,6 +27,7 @@ const (
 	ExitCgroup                 uint8 = 219
 	ExitSetsid                 uint8 = 220
 	ExitStderr                 uint8 = 222
+	ExitPAM                    uint8 = 224
 	ExitNetwork                uint8 = 225
 	ExitNamespace              uint8 = 226
 	ExitNoNewPrivileges        uint8 = 227

@@ -80,6 +80,7 @@ type Plan struct {
 	SetLogin            bool // HOME, USER, LOGNAME, SHELL of the user
 	ChangeUser          bool // Identity, or what User= and Group= resolve to, is taken on
 	Identity            *Identity
+	PAM                 *PAM
 
 	Privileged  bool // "+": capabilities are left alone
 	Bounding    uint64
@@ -177,6 +178,17 @@ type Identity struct {
 	Home, Shell string
 	// HasUID is false when only a group was asked for.
 	HasUID bool
+}
+
+// PAM is PAMName=. A helper program opens the session and executes the executor
+// again, which goes on behind that step.
+type PAM struct {
+	Service  string
+	Helper   string // path of muster-pam
+	TTY      string // the terminal for modules to know of
+	UnsetEnv []string
+	Image    int32 // descriptor of the executor, for the helper
+	Done     bool
 }
 
 // Filter is one seccomp program. Setting is the directive it came from.

@@ -27,6 +27,7 @@ type Program struct {
 const (
 	musterPath    = "/usr/lib/muster/muster"
 	executorPath  = "/usr/lib/muster/muster-executor"
+	pamPath       = "/usr/lib/muster/muster-pam"
 	musterctlPath = "/usr/bin/musterctl"
 )
 
@@ -49,7 +50,7 @@ func musterProgram(ctx context.Context, repository string) (Program, error) {
 		return Program{}, err
 	}
 	program := Program{Name: "muster", Path: musterPath, Ctl: "systemctl"}
-	for name, target := range map[string]string{"muster": musterPath, "muster-executor": executorPath, "musterctl": musterctlPath} {
+	for name, target := range map[string]string{"muster": musterPath, "muster-executor": executorPath, "muster-pam": pamPath, "musterctl": musterctlPath} {
 		if _, err := os.Stat(filepath.Join(repository, "cmd", name)); err == nil {
 			program.Binds = append(program.Binds, Bind{Source: filepath.Join(bin, name), Target: target})
 		}
