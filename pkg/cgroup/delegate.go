@@ -16,6 +16,7 @@ const (
 	XattrInvocationID   = "trusted.invocation_id" // 32 hex digits
 	XattrUserInvocation = "user.invocation_id"
 	XattrSurviveFinal   = "user.survive_final_kill_signal"
+	XattrLogFilters     = "user.journald_log_filter_patterns"
 	XattrOOMPreference  = "user.oomd_avoid"
 	XattrOOMOmit        = "user.oomd_omit"
 	xattrValueMax       = 4096

@@ -133,8 +133,34 @@ func (b *builder) descriptors() error {
 			b.p.SocketFDs = int32(len(b.p.FDs))
 		}
 	}
+	b.openFiles()
 	b.p.NonBlocking = b.u.Type == unit.TypeService && b.u.GetService().NonBlocking
 	return nil
+}
+
+// openFiles are for the main process, as its sockets are.
+func (b *builder) openFiles() {
+	if b.u.Type != unit.TypeService || b.ctx.Phase != phaseStart {
+		return
+	}
+	for _, f := range b.u.GetService().OpenFile {
+		flags := int32(oRDWR)
+		switch {
+		case f.Flags&unit.OpenFileReadOnly != 0:
+			flags = oRDONLY
+		case f.Flags&unit.OpenFileAppend != 0:
+			flags = oRDWR | oAPPEND
+		case f.Flags&unit.OpenFileTruncate != 0:
+			flags = oRDWR | oTRUNC
+		}
+		b.p.OpenFiles = append(b.p.OpenFiles, plan.OpenFile{Path: f.Path, Name: f.FDName, Flags: flags, Graceful: f.Flags&unit.OpenFileGraceful != 0})
+		b.tier2("OpenFile")
+	}
+	if len(b.p.OpenFiles) > 0 {
+		for _, fd := range b.ctx.FDs {
+			b.p.FDNames = append(b.p.FDNames, fd.Name)
+		}
+	}
 }
 
 // arguments expands variables in the command line, where all are known here.

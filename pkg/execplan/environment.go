@@ -106,7 +106,7 @@ func (b *builder) needsNotifySocket(svc *unit.Service) bool {
 func (b *builder) execEnv() []string {
 	var env []string
 	add := func(name, v string) { env = append(env, name+"="+v) }
-	if n := len(b.p.FDs); n > 0 {
+	if n := len(b.p.FDs); n > 0 && len(b.p.OpenFiles) == 0 {
 		b.p.PidVars = append(b.p.PidVars, "LISTEN_PID")
 		add("LISTEN_FDS", strconv.Itoa(n))
 		names := make([]string, n)

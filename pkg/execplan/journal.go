@@ -3,6 +3,7 @@ package execplan
 import (
 	"encoding/binary"
 	"strconv"
+	"strings"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
 	"github.com/muster-init/muster/pkg/unit"
@@ -41,4 +42,25 @@ func NoJournalState(unitName string) []plan.StateFile {
 		list = append(list, plan.StateFile{Name: kind + ":" + unitName})
 	}
 	return list
+}
+
+// LogFilters is LogFilterPatterns= as journald reads it from the attribute of
+// a control group: what is let through, the byte 255, what is not, each list
+// with zero bytes between the expressions. "" without any.
+func LogFilters(u *unit.Unit) string {
+	if !u.Type.HasExec() {
+		return ""
+	}
+	var allow, deny []string
+	for _, f := range u.GetExec().LogFilterPatterns {
+		if f.Deny {
+			deny = append(deny, f.Pattern)
+		} else {
+			allow = append(allow, f.Pattern)
+		}
+	}
+	if len(allow)+len(deny) == 0 {
+		return ""
+	}
+	return strings.Join(allow, "\x00") + "\xff" + strings.Join(deny, "\x00")
 }

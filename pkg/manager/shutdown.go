@@ -118,15 +118,23 @@ const (
 	finalKillWait = 5 * time.Second
 )
 
+// finalStep is a signal to everything, and how long is waited for the end of it.
+type finalStep struct {
+	sig  unix.Signal
+	wait time.Duration
+}
+
 // killAll sends SIGTERM, then SIGKILL, to everything that is left after the units have stopped: the shutdown can't wait for what no unit owns.
 func (m *Manager) killAll() {
 	if os.Getpid() != 1 {
 		return
 	}
-	for _, step := range []struct {
-		sig  unix.Signal
-		wait time.Duration
-	}{{unix.SIGTERM, finalTermWait}, {unix.SIGKILL, finalKillWait}} {
+	steps := []finalStep{{unix.SIGTERM, finalTermWait}, {unix.SIGKILL, finalKillWait}}
+	if len(m.surviving()) > 0 {
+		m.killOthers(steps)
+		return
+	}
+	for _, step := range steps {
 		if unix.Kill(-1, step.sig) == unix.ESRCH {
 			return
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/muster-init/muster/pkg/cgroup"
 	"github.com/muster-init/muster/pkg/depend"
 	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/unit"
 )
@@ -33,6 +34,7 @@ type group struct {
 	mask    cgroup.Mask
 	migrate bool
 	oomKill uint64
+	filters string // LogFilterPatterns= as journald was told
 }
 
 // openCgroups finds the hierarchy, moves the manager into init.scope and watches for events.
@@ -155,6 +157,10 @@ func (c *cgroups) realize(name string) (ok bool) {
 	mask := r.Needs() | controllersFor(u.Config(), cfg, c.tree.Status().Controllers)
 	values := r.Values()
 	g := c.inner[name]
+	filters := execplan.LogFilters(u.Config())
+	if g != nil && c.paths[name] == p {
+		c.tellFilters(g, p, filters)
+	}
 	if g != nil && g.mask == mask && c.paths[name] == p && sameValues(g.values, values) && !g.migrate && c.tree.Realized(p) {
 		return true
 	}
@@ -174,14 +180,27 @@ func (c *cgroups) realize(name string) (ok bool) {
 		}
 		_ = c.tree.WatchMemory(p)
 		c.mark(u, cfg, p)
+		if u.Config().Unit.SurviveFinalKillSignal {
+			_ = c.tree.SetXattr(p, cgroup.XattrSurviveFinal, "1")
+		}
 		if cfg.Delegate {
 			c.delegate(u.Config(), p)
 		}
 	}
+	c.tellFilters(g, p, filters)
 	c.apply(name, p, values, got.Controllers)
 	g.mask, g.values, g.migrate = mask, values, got.Migrate
 	c.paths[name], c.units[p] = p, name
 	return true
+}
+
+// tellFilters lets journald know LogFilterPatterns=; it reads them from the group of the sender.
+func (c *cgroups) tellFilters(g *group, p, filters string) {
+	if g.filters == filters {
+		return
+	}
+	g.filters = filters
+	_ = c.tree.SetXattr(p, cgroup.XattrLogFilters, filters)
 }
 
 func sameValues(a, b []cgroup.Value) bool {

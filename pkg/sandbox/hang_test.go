@@ -103,6 +103,16 @@ func BenchmarkStart(b *testing.B) {
 			e.User = "daemon"
 			e.Sandbox = sandboxWith(func(s *unit.Sandbox) { s.ProtectSystem, s.PrivateDevices = "strict", true })
 		}},
+		{"hardened", func(e *unit.Exec) {
+			e.User, e.NoNewPrivileges, e.CapabilityBoundingSet = "daemon", true, 0
+			e.Sandbox = sandboxWith(func(s *unit.Sandbox) {
+				s.PrivateTmp, s.ProtectSystem, s.ProtectHome, s.PrivateDevices = "disconnected", "strict", "yes", true
+				s.ProtectKernelTunables, s.ProtectKernelModules, s.ProtectKernelLogs, s.ProtectControlGroups = true, true, true, "yes"
+				s.RestrictNamespaces, s.MemoryDenyWriteExecute = 0, true
+				s.RestrictAddressFamilies = unit.FilterList{Set: true, Allow: true, Names: []string{"AF_UNIX", "AF_INET"}}
+				s.SystemCallFilter = unit.FilterList{Set: true, Allow: true, Names: []string{"@system-service"}}
+			})
+		}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			e := *u.GetExec()

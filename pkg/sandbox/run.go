@@ -30,6 +30,7 @@ func Steps() []Step {
 	return []Step{
 		{"idle", func(p *plan.Plan) bool { return p.IdleFD >= 0 }, ops((*spawn.Ops).Idle)},
 		{"session", nil, ops((*spawn.Ops).Session)},
+		{"open files", func(p *plan.Plan) bool { return len(p.OpenFiles) > 0 }, openFiles},
 		{"identity", nil, resolveIdentity},
 		{"terminal", func(p *plan.Plan) bool { return p.TTY.Path != "" }, terminal},
 		{"streams", nil, ops((*spawn.Ops).Streams)},

@@ -54,7 +54,7 @@ func (s *Spawner) Start(p *plan.Plan, opt Options) (*Child, error) {
 	status := int(plan.None)
 	if opt.Notice || run.Tier == plan.TierExecutor {
 		var err error
-		if status, run.StatusFD, err = t.pipe(firstFD + len(run.FDs)); err != nil {
+		if status, run.StatusFD, err = t.pipe(firstFD + len(run.FDs) + len(run.OpenFiles)); err != nil {
 			return nil, fmt.Errorf("%s: status pipe: %w", p.Unit, err)
 		}
 	}

@@ -21,7 +21,7 @@ func execRows() []*Row {
 		row(InExec, "LogExtraFields", kLogFields, inExec(func(b *Exec) *[]string { return &b.LogExtraFields }),
 			"Further fields of log entries.", "COLOR=blue", since(236), settable, full),
 		row(InExec, "LogFilterPatterns", kLogPatterns, inExec(func(b *Exec) *[]LogFilterPattern { return &b.LogFilterPatterns }),
-			"Patterns that log lines must, or must not, match.", "~debug: .*", since(253), settable, accepted("isn't told to journald yet")),
+			"Patterns that log lines must, or must not, match.", "~debug: .*", since(253), settable, full),
 		row(InExec, "LogLevelMax", required(kLogLevelMax), inExec(func(b *Exec) *int32 { return &b.LogLevelMax }),
 			"Drop log lines above this level.", "warning", since(236), settable, full),
 		row(InExec, "LogNamespace", kLogNamespace, inExec(func(b *Exec) *string { return &b.LogNamespace }),

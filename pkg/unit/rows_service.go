@@ -41,7 +41,7 @@ func serviceRows() []*Row {
 		row(InService, "OOMPolicy", kServiceOOMPolicy, inService(func(b *Service) *Service { return b }),
 			"What happens to the service when the kernel kills one of its processes for memory.", "kill", since(243), settable, full),
 		row(InService, "OpenFile", kOpenFile, inServiceExtra(func(b *ServiceExtra) *[]OpenFile { return &b.OpenFile }),
-			"Files the manager opens and passes to the service.", "/etc/web.conf:conf:read-only", since(253), settable, accepted("the files are not opened yet, the service does not get them")),
+			"Files the manager opens and passes to the service.", "/etc/web.conf:conf:read-only", since(253), settable, full),
 		row(InService, "PIDFile", kPIDFile, inService(func(b *Service) *string { return &b.PIDFile }),
 			"File the main process writes its pid to.", "/run/nginx.pid", since(1), settable, full),
 		row(InService, "PermissionsStartOnly", kBool, inService(func(b *Service) *bool { return &b.PermissionsStartOnly }),

@@ -55,6 +55,6 @@ func unitRows() []*Row {
 		row(InUnit, "SuccessActionExitStatus", kExitCode, inActions(func(b *UnitActions) *int16 { return &b.SuccessActionExitStatus }),
 			"Exit status the manager gives for SuccessAction=exit.", "0", since(240), settable, full),
 		row(InUnit, "SurviveFinalKillSignal", kBool, inUnit(func(u *Unit) *bool { return &u.Unit.SurviveFinalKillSignal }),
-			"Spare the unit's processes when everything is killed at shutdown.", "yes", since(255), settable, accepted("the last kill of a shutdown spares nothing yet")),
+			"Spare the unit's processes when everything is killed at shutdown.", "yes", since(255), settable, full),
 	}
 }

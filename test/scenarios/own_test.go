@@ -18,6 +18,7 @@ import (
 //	state=WORD      the system state to reach; running or degraded when not given
 //	end=TEXT        after the script PID 1 must end like this: powered off,
 //	                rebooted, exited with N
+//	absent=TEXT     the console must not show this
 //	console=TEXT    the console must show this, in the order of the lines
 type ownBoot struct {
 	root    string
@@ -25,6 +26,7 @@ type ownBoot struct {
 	state   string
 	end     string
 	console []string
+	absent  []string
 }
 
 // readOwnBoot returns nil for a scenario that shares a boot.
@@ -49,6 +51,8 @@ func readOwnBoot(dir string) (*ownBoot, error) {
 			own.state = value
 		case "end":
 			own.end = value
+		case "absent":
+			own.absent = append(own.absent, value)
 		case "console":
 			own.console = append(own.console, value)
 		default:

@@ -203,6 +203,11 @@ func (h *harness) runOwn(ctx context.Context, t *testing.T, name string, own *ow
 		}
 		time.Sleep(50 * time.Millisecond) // the console is read by its own goroutine
 	}
+	for _, text := range own.absent {
+		if strings.Contains(b.Console(), text) {
+			t.Errorf("%s on %s: the console has %q:\n%s", name, h.program.Name, text, lastLines(b.Console(), 60))
+		}
+	}
 	if want := own.consoleMisses(b.Console()); want != "" {
 		t.Errorf("%s on %s: the console has no %q in its place:\n%s", name, h.program.Name, want, lastLines(b.Console(), 60))
 	}

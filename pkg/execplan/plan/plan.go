@@ -37,10 +37,12 @@ type Plan struct {
 	JournalStream bool   // JOURNAL_STREAM= is wanted when a stream is connected to the journal
 	JournalID     string // "dev:inode" of the socket, filled in at the spawn
 
-	FDs         []int32 // placed at 3, 4, … in the executed program
-	SocketFDs   int32   // how many of them, from the first, NonBlocking is about
-	NonBlocking bool    // O_NONBLOCK of FDs set, otherwise cleared
-	IdleFD      int32   // wait until this is readable or closed, IdleUSec at most
+	FDs         []int32    // placed at 3, 4, … in the executed program
+	SocketFDs   int32      // how many of them, from the first, NonBlocking is about
+	NonBlocking bool       // O_NONBLOCK of FDs set, otherwise cleared
+	OpenFiles   []OpenFile // opened by the executor and placed after FDs
+	FDNames     []string   // of FDs, where there are OpenFiles
+	IdleFD      int32      // wait until this is readable or closed, IdleUSec at most
 	IdleUSec    uint64
 	StatusFD    int32 // write end: closed by execve, or a Failure
 
@@ -99,6 +101,13 @@ type Plan struct {
 type EnvFile struct {
 	Path     string
 	Optional bool
+}
+
+// OpenFile is one OpenFile=: a file, or a socket to connect to.
+type OpenFile struct {
+	Path, Name string
+	Flags      int32 // of open(2): access mode, O_APPEND, O_TRUNC
+	Graceful   bool  // one that can't be opened is left out
 }
 
 // StreamKind says what a standard stream is connected to.
