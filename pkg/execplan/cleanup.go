@@ -20,9 +20,13 @@ func Cleanup(u *unit.Unit, ctx Context, restarting bool) *plan.Plan {
 	if e.RuntimeDirectoryPreserve == "no" || e.RuntimeDirectoryPreserve == "restart" && !restarting {
 		addDirectories(c, prefixes, plan.DirRuntime, &e.RuntimeDirectory, e.DynamicUser)
 	}
-	if (s.PrivateTmp == "yes" || e.DynamicUser && !isOn(s.PrivateTmp)) && ctx.PrivateTmpDir == [2]string{} {
-		dirs := PrivateTmpDirs(u.Name, ctx.BootID, ctx.InvocationID)
-		c.TmpDirs = dirs[:]
+	if dirs := ctx.PrivateTmpDir; !ctx.TmpInUse {
+		if dirs == [2]string{} && Shares(u).Tmp {
+			dirs = PrivateTmpDirs(u.Name, ctx.BootID, ctx.InvocationID)
+		}
+		if dirs != [2]string{} {
+			c.TmpDirs = dirs[:]
+		}
 	}
 	if len(s.LoadCredential)+len(s.SetCredential)+len(s.ImportCredential) > 0 && !ctx.UserMode {
 		c.Credentials = CredentialsDirectory(u.Name)

@@ -69,7 +69,10 @@ type Context struct {
 	ConsoleTerm   string    // TERM for it, "" is vt220
 	Architecture  string    // as in SystemCallArchitectures=, "" is the build's
 	BootID        [16]byte  // of the running kernel, part of the names of PrivateTmp= directories
-	PrivateTmpDir [2]string // shared with another unit; empty: PrivateTmpDirs
+	PrivateTmpDir [2]string // as it was made, perhaps by another unit; empty: PrivateTmpDirs
+	TmpInUse      bool      // at the end: another unit still uses it
+	// Sockets that keep the network and the IPC namespace of the unit, 0: none, each process makes its own.
+	NetStore, IPCStore [2]int32
 
 	Filters *FilterCache // nil: every filter is made anew
 }

@@ -21,9 +21,25 @@ const (
 )
 
 // sandbox fills in what needs namespaces, and the system call filters. "+"
-// leaves all of it out but the root directory.
+// leaves all of it out but the root directory and the network and IPC
+// namespaces, which a command needs to reach the service.
 func (b *builder) sandbox() error {
-	if b.privileged || (b.e.Sandbox == nil && !b.e.DynamicUser && b.p.RootDirectory == "" && b.e.LogNamespace == "") {
+	if b.privileged {
+		b.s = &unit.Sandbox{
+			PrivateNetwork: b.s.PrivateNetwork, NetworkNamespacePath: b.s.NetworkNamespacePath,
+			PrivateIPC: b.s.PrivateIPC, IPCNamespacePath: b.s.IPCNamespacePath,
+		}
+		p := &plan.Sandbox{
+			PrivateNetwork: b.s.PrivateNetwork, NetworkPath: b.s.NetworkNamespacePath, NetStore: b.ctx.NetStore,
+			PrivateIPC: b.s.PrivateIPC, IPCPath: b.s.IPCNamespacePath, IPCStore: b.ctx.IPCStore,
+		}
+		if p.PrivateNetwork || p.PrivateIPC || p.NetworkPath != "" || p.IPCPath != "" {
+			b.p.Sandbox = p
+			b.tier2("namespace")
+		}
+		return nil
+	}
+	if b.e.Sandbox == nil && !b.e.DynamicUser && b.p.RootDirectory == "" && b.e.LogNamespace == "" {
 		return nil
 	}
 	s := b.effective()
@@ -31,6 +47,7 @@ func (b *builder) sandbox() error {
 	b.capabilitiesOfSettings(s)
 	p := &plan.Sandbox{
 		PrivateTmp: s.PrivateTmp, PrivateDevices: s.PrivateDevices, PrivateNetwork: s.PrivateNetwork,
+		NetStore: b.ctx.NetStore, IPCStore: b.ctx.IPCStore,
 		PrivateIPC: s.PrivateIPC, PrivateUsers: s.PrivateUsers, NetworkPath: s.NetworkNamespacePath, IPCPath: s.IPCNamespacePath,
 		ProtectSystem: s.ProtectSystem, ProtectHome: s.ProtectHome, ProtectControlGroups: s.ProtectControlGroups,
 		ProtectHostname: s.ProtectHostname, Hostname: s.PrivateHostname, ProtectProc: s.ProtectProc, ProcSubset: s.ProcSubset,
@@ -167,6 +184,22 @@ func pathRule(text string) (plan.PathRule, error) {
 		return plan.PathRule{}, err
 	}
 	return plan.PathRule{Path: e.Path, IgnoreMissing: e.IgnoreMissing, RootPrefixed: e.RootPrefixed}, nil
+}
+
+// Sharing says what the processes of a unit have in common beyond one of them.
+type Sharing struct{ Network, IPC, Tmp bool }
+
+// Shares says which of it u asks for (systemd.unit(5), JoinsNamespaceOf=).
+func Shares(u *unit.Unit) Sharing {
+	if !u.Type.HasExec() || u.Exec == nil {
+		return Sharing{}
+	}
+	e, s := u.GetExec(), u.GetSandbox()
+	return Sharing{
+		Network: s.PrivateNetwork && s.NetworkNamespacePath == "",
+		IPC:     s.PrivateIPC && s.IPCNamespacePath == "",
+		Tmp:     s.PrivateTmp == "yes" || e.DynamicUser && !isOn(s.PrivateTmp),
+	}
 }
 
 // tmpDirs are the directories behind /tmp and /var/tmp for PrivateTmp=yes. All

@@ -114,6 +114,9 @@ func (s *spawner) spawn(e machine.Spawn) (int32, error) {
 		return 0, fmt.Errorf("%s: there is no %s= number %d (any more)", e.Unit, e.Phase, e.Index+1)
 	}
 	ctx := s.context(u, e, commands[e.Index])
+	if err := s.m.sharing.context(u, &ctx); err != nil {
+		return 0, fmt.Errorf("%s: %w", e.Unit, err)
+	}
 	p, err := buildPlan(u, ctx)
 	if err != nil {
 		return 0, err

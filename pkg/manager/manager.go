@@ -47,6 +47,7 @@ type Manager struct {
 	noDevices    bool                  // there can be no device units
 	idlePipe     *idlePipe
 	spawner      spawner
+	sharing      *sharing
 
 	state     *statelog.Log
 	stateFDs  [2]int

@@ -31,6 +31,7 @@ func (m *Manager) releaseRuntime(e machine.ReleaseRuntime) {
 	s := &m.spawner
 	ctx := s.cleanupContext()
 	ctx.InvocationID = rawID(m.eng.InvocationID(e.Unit))
+	m.sharing.release(e.Unit, &ctx)
 	p := execplan.Cleanup(u, ctx, e.Restarting)
 	if p != nil && spawn.CleanNow(p.Cleanup) {
 		s.cleanUp(p)

@@ -10,23 +10,27 @@ import (
 
 // network enters the network namespace of PrivateNetwork= or
 // NetworkNamespacePath=.
-//
-// DEVIATION: with PrivateNetwork= each command of a unit gets a network of its
-// own, where systemd shares one among them.
 func network(r *run) *plan.Failure {
 	s := r.p.Sandbox
 	if s.NetworkPath != "" {
 		return join("NetworkNamespacePath", s.NetworkPath, unix.CLONE_NEWNET, plan.ExitNetwork)
 	}
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+	made, err := enterShared(s.NetStore, unix.CLONE_NEWNET, "/proc/self/ns/net")
+	if err != nil {
 		f := failed(plan.ExitNetwork, "PrivateNetwork", "", err)
 		if forbidden(err) {
 			return without(r.p, f)
 		}
 		return f
 	}
+	if !made {
+		return nil
+	}
 	if err := loopbackUp(); err != nil {
 		return failed(plan.ExitNetwork, "PrivateNetwork", "lo", err)
+	}
+	if err := keepShared(s.NetStore, "/proc/self/ns/net"); err != nil {
+		return failed(plan.ExitNetwork, "PrivateNetwork", "", err)
 	}
 	return nil
 }
@@ -37,7 +41,11 @@ func ipc(r *run) *plan.Failure {
 	if s.IPCPath != "" {
 		return join("IPCNamespacePath", s.IPCPath, unix.CLONE_NEWIPC, plan.ExitNamespace)
 	}
-	if err := unix.Unshare(unix.CLONE_NEWIPC); err != nil {
+	made, err := enterShared(s.IPCStore, unix.CLONE_NEWIPC, "/proc/self/ns/ipc")
+	if err == nil && made {
+		err = keepShared(s.IPCStore, "/proc/self/ns/ipc")
+	}
+	if err != nil {
 		f := namespaceFailure("PrivateIPC", "", err)
 		if forbidden(err) {
 			return without(r.p, f)

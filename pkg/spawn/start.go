@@ -108,8 +108,11 @@ func (s *Spawner) executor(o *Ops, t *temporary) error {
 			keep = append(keep, st.FD)
 		}
 	}
+	if p.Sandbox != nil {
+		keep = append(append(keep, p.Sandbox.NetStore[:]...), p.Sandbox.IPCStore[:]...)
+	}
 	for _, fd := range keep {
-		if fd >= 0 {
+		if fd > 0 {
 			l.KeepFD(plan.ExitFDs, int(fd))
 		}
 	}

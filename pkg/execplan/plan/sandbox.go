@@ -20,6 +20,8 @@ type Sandbox struct {
 	PrivateUsers     string // no, self, identity, full
 	NetworkPath      string
 	IPCPath          string
+	// The pairs of sockets that keep the namespaces of PrivateNetwork= and PrivateIPC= for all processes of the unit; 0: none.
+	NetStore, IPCStore [2]int32
 
 	ProtectSystem         string // no, yes, full, strict
 	ProtectHome           string // no, yes, read-only, tmpfs
