@@ -11,6 +11,9 @@ PREFIX ?= /usr
 BIN ?= bin
 NAMES ?=
 GO ?= go
+# The names that muster-generator answers to, by the directory they belong into.
+SYSTEM_GENERATORS := fstab getty debug run system-update rc-local sysv
+USER_ENVIRONMENT_GENERATORS := 30-systemd-environment-d-generator
 GOFLAGS_BUILD := -trimpath -tags godbus_no_tcp -ldflags "-s -w"
 export CGO_ENABLED := 0
 
@@ -69,6 +72,12 @@ install: build ## programs, units and docs under DESTDIR=; NAMES="systemctl …"
 	install -D -m 755 $(BIN)/muster-executor $(DESTDIR)$(PREFIX)/lib/muster/muster-executor
 	install -D -m 755 $(BIN)/muster-pam $(DESTDIR)$(PREFIX)/lib/muster/muster-pam
 	install -D -m 755 $(BIN)/musterctl $(DESTDIR)$(PREFIX)/bin/musterctl
+	install -D -m 755 $(BIN)/muster-generator $(DESTDIR)$(PREFIX)/lib/muster/muster-generator
+	install -d $(DESTDIR)$(PREFIX)/lib/muster/system-generators $(DESTDIR)$(PREFIX)/lib/muster/user-environment-generators
+	for name in $(SYSTEM_GENERATORS); do \
+	  ln -sf ../muster-generator $(DESTDIR)$(PREFIX)/lib/muster/system-generators/systemd-$$name-generator || exit 1; done
+	for name in $(USER_ENVIRONMENT_GENERATORS); do \
+	  ln -sf ../muster-generator $(DESTDIR)$(PREFIX)/lib/muster/user-environment-generators/$$name || exit 1; done
 	for name in $(NAMES); do ln -sf musterctl $(DESTDIR)$(PREFIX)/bin/$$name || exit 1; done
 	for manager in system user; do \
 	  install -d $(DESTDIR)$(PREFIX)/lib/muster/$$manager && \

@@ -12,15 +12,19 @@ import (
 	"sort"
 )
 
-// SystemDirectories hold the generators of the system manager, in order of precedence.
-var SystemDirectories = []string{
-	"/run/systemd/system-generators", "/etc/systemd/system-generators", "/usr/local/lib/systemd/system-generators",
-	"/usr/lib/systemd/system-generators", "/lib/systemd/system-generators",
-}
+// Directories hold generators, in order of precedence. Our own stand last: they are used where systemd's, which have the same names, aren't installed.
+var (
+	SystemDirectories            = directories("system-generators")
+	UserDirectories              = directories("user-generators")
+	SystemEnvironmentDirectories = directories("system-environment-generators")
+	UserEnvironmentDirectories   = directories("user-environment-generators")
+)
 
-// UserDirectories hold those of user managers.
-var UserDirectories = []string{
-	"/run/systemd/user-generators", "/etc/systemd/user-generators", "/usr/local/lib/systemd/user-generators", "/usr/lib/systemd/user-generators",
+func directories(name string) []string {
+	return []string{
+		"/run/systemd/" + name, "/etc/systemd/" + name, "/usr/local/lib/systemd/" + name, "/usr/lib/systemd/" + name, "/lib/systemd/" + name,
+		"/usr/lib/muster/" + name,
+	}
 }
 
 // Output is the three directories that generators write to, below a base (/run/systemd, or a user manager's runtime directory).
