@@ -48,6 +48,12 @@ var systemdPackages = []string{"systemd", "systemd-sysv", "dbus"}
 // sessionPackages bring pam_systemd, nss-systemd and dbus.service of users.
 var sessionPackages = []string{"libpam-systemd", "libnss-systemd", "dbus-user-session"}
 
+// machinePackages make a root that a virtual machine boots: a kernel, udev and what fills and checks disks.
+var machinePackages = []string{
+	"linux-image-cloud-amd64", "initramfs-tools", "udev", "kmod", "e2fsprogs", "fdisk", "cron", "libpam-systemd",
+	"busybox-static", "iproute2", "procps", "util-linux", "libcap2-bin",
+}
+
 // Specs lists the known roots; the first one is the default.
 var Specs = []Spec{
 	{Name: "trixie", Suite: "trixie", Packages: join(serverPackages, systemdPackages)},
@@ -56,6 +62,8 @@ var Specs = []Spec{
 	{Name: "session", Suite: "trixie", Packages: join(serverPackages, systemdPackages, sessionPackages)},
 	// bare has no systemd package at all: what boots there is ours alone.
 	{Name: "bare", Suite: "trixie", Packages: []string{"busybox-static", "util-linux", "nginx-light", "procps"}},
+	{Name: "trixie-vm", Suite: "trixie", Packages: join(machinePackages, systemdPackages)},
+	{Name: "bookworm-vm", Suite: "bookworm", Packages: join(machinePackages, systemdPackages)},
 }
 
 func join(lists ...[]string) []string {

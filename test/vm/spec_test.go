@@ -1,0 +1,130 @@
+package vm
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/muster-init/muster/test/vm/machine"
+)
+
+// spec is the file `machine` of a scenario that gets a machine of its own, with
+// its units in place from the start. Lines:
+//
+//	append=TEXT             a further kernel argument; behind -- for the init
+//	disk=NAME,MB[,FS][,later]  a disk with that serial number; FS is ext4 or swap, with
+//	                        NAME as label; later: not there until `host plug NAME`
+//	device=TEXT             a further -device of qemu
+//	initrd=debian           boot with the initramfs that Debian's initramfs-tools made
+//	state=WORD              the system state to reach; running when not given, any: don't wait
+//	boots=N                 the machine boots N times; the script runs in each, BOOT says which
+//	end=TEXT                how the machine must end: powered off, rebooted, kernel panic
+//	clean=yes               the root file system must then be unmounted cleanly
+//	console=TEXT            the console must show this, in the order of the lines
+//	timeout=SECONDS         for the whole, when it isn't 180
+type spec struct {
+	appended []string
+	disks    []machine.Disk
+	devices  []string
+	debian   bool
+	state    string
+	boots    int
+	end      machine.End
+	clean    bool
+	console  []string
+	timeout  time.Duration
+}
+
+// sharedSpec is the machine that scenarios without a file share.
+func sharedSpec() *spec {
+	return &spec{state: "running", boots: 1, timeout: 3 * time.Minute, disks: []machine.Disk{
+		{Name: "blank", SizeMB: 64}, {Name: "data", SizeMB: 64, FS: "ext4"}, {Name: "swapdisk", SizeMB: 64, FS: "swap"},
+		{Name: "spare", SizeMB: 64, FS: "ext4", Later: true},
+	}}
+}
+
+// readSpec returns nil for a scenario that shares a machine.
+func readSpec(dir string) (*spec, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "machine"))
+	if os.IsNotExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &spec{state: "running", boots: 1, timeout: 3 * time.Minute}
+	for _, line := range strings.Split(string(text), "\n") {
+		if err := s.line(line); err != nil {
+			return nil, fmt.Errorf("%s/machine: %q: %w", dir, line, err)
+		}
+	}
+	return s, nil
+}
+
+func (s *spec) line(line string) error {
+	key, value, _ := strings.Cut(line, "=")
+	var err error
+	switch key {
+	case "":
+	case "append":
+		s.appended = append(s.appended, value)
+	case "disk":
+		var disk machine.Disk
+		disk, err = readDisk(value)
+		s.disks = append(s.disks, disk)
+	case "device":
+		s.devices = append(s.devices, value)
+	case "initrd":
+		s.debian = value == "debian"
+	case "state":
+		s.state = value
+	case "boots":
+		s.boots, err = strconv.Atoi(value)
+	case "end":
+		s.end = machine.End(value)
+	case "clean":
+		s.clean = value == "yes"
+	case "console":
+		s.console = append(s.console, value)
+	case "timeout":
+		var seconds int
+		seconds, err = strconv.Atoi(value)
+		s.timeout = time.Duration(seconds) * time.Second
+	default:
+		err = fmt.Errorf("unknown key")
+	}
+	return err
+}
+
+func readDisk(text string) (machine.Disk, error) {
+	fields := strings.Split(text, ",")
+	if len(fields) < 2 {
+		return machine.Disk{}, fmt.Errorf("want NAME,MB")
+	}
+	disk := machine.Disk{Name: fields[0]}
+	var err error
+	disk.SizeMB, err = strconv.Atoi(fields[1])
+	for _, word := range fields[2:] {
+		if word == "later" {
+			disk.Later = true
+		} else {
+			disk.FS = word
+		}
+	}
+	return disk, err
+}
+
+// consoleMisses returns the first wanted text that isn't there in order.
+func (s *spec) consoleMisses(console string) string {
+	for _, want := range s.console {
+		_, rest, ok := strings.Cut(console, want)
+		if !ok {
+			return want
+		}
+		console = rest
+	}
+	return ""
+}
