@@ -184,7 +184,14 @@ func (v *view) enterRoot(p *plan.Plan) *plan.Failure {
 // build mounts what the rules put in place.
 func (v *view) build() *plan.Failure {
 	nothing := &emptiness{tmpfs: -1}
-	defer nothing.close()
+	failure := v.place(nothing)
+	if err := nothing.close(); err != nil && failure == nil {
+		failure = namespaceFailure("mount namespace", "/", err)
+	}
+	return failure
+}
+
+func (v *view) place(nothing *emptiness) *plan.Failure {
 	for i := range v.entries {
 		e := &v.entries[i]
 		var err error
@@ -307,7 +314,9 @@ func mountTmpfs(e *entry) error {
 }
 
 // emptiness is what inaccessible paths are covered with: an empty directory
-// and an empty file that nobody may open.
+// and an empty file that nobody may open. Before Linux 6.15 a part of a mount
+// can be copied only while that mount is attached somewhere in the namespace.
+// It is attached to the root, over which nobody who has the root already sees it.
 type emptiness struct {
 	tmpfs int
 }
@@ -317,6 +326,10 @@ func (n *emptiness) cover(path string) error {
 		const attrs = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
 		tmpfs, err := newFS("tmpfs", attrs, "mode=0755", "nr_inodes=8", "size=4k")
 		if err != nil {
+			return err
+		}
+		if err := attach(tmpfs, "/"); err != nil {
+			unix.Close(tmpfs)
 			return err
 		}
 		n.tmpfs = tmpfs
@@ -346,10 +359,25 @@ func (n *emptiness) cover(path string) error {
 	return attach(tree, path)
 }
 
-func (n *emptiness) close() {
-	if n.tmpfs >= 0 {
-		unix.Close(n.tmpfs)
+// close takes it away. By way of the working directory: /proc may be covered.
+func (n *emptiness) close() error {
+	if n.tmpfs < 0 {
+		return nil
 	}
+	defer unix.Close(n.tmpfs)
+	back, err := unix.Open(".", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(back)
+	if err := unix.Fchdir(n.tmpfs); err != nil {
+		return err
+	}
+	err = unix.Unmount(".", unix.MNT_DETACH)
+	if backErr := unix.Fchdir(back); err == nil {
+		err = backErr
+	}
+	return err
 }
 
 // restrict makes mounts read-only and not executable: each by the rule of the
