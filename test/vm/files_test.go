@@ -34,14 +34,7 @@ func initramfs(ctx context.Context, t *testing.T, img image.Image, program box.P
 		}
 	}
 	check(archive.Tree("/init", filepath.Join(tools, "agent")))
-	modules, err := img.Modules(rootModules...)
-	check(err)
-	var order []string
-	for _, path := range modules {
-		order = append(order, filepath.Base(path))
-		check(archive.Tree("/modules/"+filepath.Base(path), path))
-	}
-	archive.File("/modules/order", 0o644, []byte(strings.Join(order, "\n")))
+	check(modules(archive, img, rootModules))
 	for name, file := range identity(img) {
 		add(archive, name, file)
 	}
@@ -59,6 +52,38 @@ func initramfs(ctx context.Context, t *testing.T, img image.Image, program box.P
 	check(archive.Tree(inject+"/scenarios/run-one", "../scenarios/run-one"))
 	check(library(archive))
 	return archive
+}
+
+// modules adds kernel modules that the agent inserts, in their order.
+func modules(archive *image.Archive, img image.Image, names []string) error {
+	paths, err := img.Modules(names...)
+	if err != nil {
+		return err
+	}
+	var order []string
+	for _, path := range paths {
+		order = append(order, filepath.Base(path))
+		if err := archive.Tree("/modules/"+filepath.Base(path), path); err != nil {
+			return err
+		}
+	}
+	archive.File("/modules/order", 0o644, []byte(strings.Join(order, "\n")))
+	return nil
+}
+
+// behindDebian is Debian's own initramfs with our files behind it: the kernel unpacks one after the other. A script that
+// initramfs-tools runs last copies them, as our own /init does.
+func behindDebian(archive *image.Archive, img image.Image) ([]byte, error) {
+	initrd, err := os.ReadFile(img.Initrd)
+	if err != nil {
+		return nil, err
+	}
+	for len(initrd)%512 != 0 {
+		initrd = append(initrd, 0)
+	}
+	archive.Move("/init", "/vm-agent")
+	archive.File("/scripts/init-bottom/ORDER", 0o644, []byte("/scripts/init-bottom/udev \"$@\"\n/vm-agent\n"))
+	return append(initrd, archive.Bytes()...), nil
 }
 
 // library makes one lib.sh of the scenarios' and ours.

@@ -18,6 +18,7 @@ import (
 //	disk=NAME,MB[,FS][,later]  a disk with that serial number; FS is ext4 or swap, with
 //	                        NAME as label; later: not there until `host plug NAME`
 //	device=TEXT             a further -device of qemu
+//	module=NAME             a kernel module that is there before the init
 //	initrd=debian           boot with the initramfs that Debian's initramfs-tools made
 //	state=WORD              the system state to reach; running when not given, any: don't wait
 //	boots=N                 the machine boots N times; the script runs in each, BOOT says which
@@ -29,6 +30,7 @@ type spec struct {
 	appended []string
 	disks    []machine.Disk
 	devices  []string
+	modules  []string
 	debian   bool
 	state    string
 	boots    int
@@ -77,6 +79,8 @@ func (s *spec) line(line string) error {
 		s.disks = append(s.disks, disk)
 	case "device":
 		s.devices = append(s.devices, value)
+	case "module":
+		s.modules = append(s.modules, value)
 	case "initrd":
 		s.debian = value == "debian"
 	case "state":

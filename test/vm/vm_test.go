@@ -237,7 +237,17 @@ func (h *harness) runOwn(t *testing.T, name string, own *spec) error {
 	if err := files(archive, dir); err != nil {
 		return err
 	}
-	m, err := h.boot(t, own, archive.Bytes())
+	if err := modules(archive, h.image, append(own.modules, rootModules...)); err != nil {
+		return err
+	}
+	initrd := archive.Bytes()
+	if own.debian {
+		var err error
+		if initrd, err = behindDebian(archive, h.image); err != nil {
+			return err
+		}
+	}
+	m, err := h.boot(t, own, initrd)
 	if err != nil {
 		return err
 	}

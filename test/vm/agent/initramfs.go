@@ -46,6 +46,20 @@ func initramfs() error {
 	if err := mount(rootDevice, newRoot, "ext4", 0, ""); err != nil {
 		return err
 	}
+	if err := prepareRoot(); err != nil {
+		return err
+	}
+	if err := switchRoot(); err != nil {
+		return err
+	}
+	if err := startAgent("/"); err != nil {
+		return err
+	}
+	return syscall.Exec("/sbin/init", append([]string{"/sbin/init"}, os.Args[1:]...), os.Environ())
+}
+
+// prepareRoot puts the files of this test into the mounted root.
+func prepareRoot() error {
 	if err := copyTree(injected, newRoot); err != nil {
 		return err
 	}
@@ -56,19 +70,38 @@ func initramfs() error {
 	if err := os.MkdirAll(filepath.Dir(agentPath), 0o755); err != nil {
 		return err
 	}
-	if err := copyFile("/init", agentPath, 0o755); err != nil {
-		return err
-	}
-	if err := switchRoot(); err != nil {
-		return err
-	}
-	if _, err := syscall.ForkExec(agentPath, []string{agentName}, &syscall.ProcAttr{
-		Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOME=/root", "LANG=C.UTF-8"}, Dir: "/", Files: []uintptr{0, 1, 2},
+	return copyFile("/proc/self/exe", agentPath, 0o755)
+}
+
+// startAgent leaves the agent behind, with dir as its working directory.
+func startAgent(dir string) error {
+	_, err := syscall.ForkExec(agentPath, []string{agentName}, &syscall.ProcAttr{
+		Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOME=/root", "LANG=C.UTF-8"}, Dir: dir, Files: []uintptr{0, 1, 2},
 		Sys: &syscall.SysProcAttr{Setsid: true},
-	}); err != nil {
+	})
+	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
-	return syscall.Exec("/sbin/init", append([]string{"/sbin/init"}, os.Args[1:]...), os.Environ())
+	return nil
+}
+
+// behindDebian is what the last script of Debian's initramfs does: the root is mounted, and run-init moves it to / afterwards.
+func behindDebian() error {
+	if err := unix.Mount("", newRoot, "", unix.MS_REMOUNT, ""); err != nil {
+		return fmt.Errorf("remounting the root writable: %w", err)
+	}
+	if err := prepareRoot(); err != nil {
+		return err
+	}
+	return startAgent(newRoot)
+}
+
+// enterRoot follows the root of the machine, the working directory, as soon as it has /proc.
+func enterRoot() error {
+	if err := waitFor("proc/self", 10*time.Second); err != nil {
+		return err
+	}
+	return unix.Chroot(".")
 }
 
 func mount(source, target, kind string, flags uintptr, options string) error {

@@ -24,6 +24,8 @@ func main() {
 		err = askHost(os.Args[1:])
 	case os.Args[0] == agentName:
 		err = serve()
+	case filepath.Base(os.Args[0]) == "vm-agent":
+		err = behindDebian()
 	default:
 		err = initramfs()
 	}

@@ -35,6 +35,9 @@ type server struct {
 // serve answers the host until the machine ends.
 func serve() error {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGPIPE)
+	if err := enterRoot(); err != nil {
+		return err
+	}
 	file, err := os.OpenFile(portDevice, os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		return err

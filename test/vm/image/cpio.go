@@ -120,3 +120,10 @@ func pad(out *bytes.Buffer) {
 
 // Copy is an archive with the same entries, to add more to.
 func (a *Archive) Copy() *Archive { return &Archive{entries: maps.Clone(a.entries)} }
+
+// Move gives an entry another name.
+func (a *Archive) Move(from, to string) {
+	e := a.entries[from]
+	delete(a.entries, from)
+	a.add(to, e)
+}
