@@ -3,6 +3,7 @@ SHELL := /bin/bash
 INIT ?= muster
 INITS ?= systemd,muster
 ROOT ?= trixie
+VM_ROOT ?= trixie-vm
 SEED ?=
 SEEDS ?= 1000
 STEPS ?= 1000
@@ -18,7 +19,7 @@ GOFLAGS_BUILD := -trimpath -tags godbus_no_tcp -ldflags "-s -w"
 export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build test unit scenarios run root sim fuzz bench lint docs install clean
+.PHONY: help build test unit scenarios vm-test run root sim fuzz bench lint docs install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,8 +31,9 @@ build: ## static binaries of all programs into bin/
 test: ## all tests; needs root for the container and the scenarios: INITS=systemd,muster
 	$(GO) vet ./...
 	$(GO) test -timeout 15m $$($(GO) list ./... | grep -v /test/)
-	$(GO) test -timeout 10m -p 1 $$($(GO) list ./test/... | grep -v /scenarios)
+	$(GO) test -timeout 10m -p 1 $$($(GO) list ./test/... | grep -v -e /scenarios -e /vm$$)
 	$(GO) test -timeout 30m -v ./test/scenarios -init=$(INITS)
+	$(GO) test -timeout 20m -v -short ./test/vm -init=$(INITS)
 
 unit: ## the tests that need neither root nor a container
 	$(GO) test $$($(GO) list ./... | grep -v /test/)
@@ -39,10 +41,13 @@ unit: ## the tests that need neither root nor a container
 scenarios: ## behaviour scenarios inside a container: INIT=muster|systemd RUN=name
 	$(GO) test ./test/scenarios -count=1 -timeout 20m -v -init=$(INIT) -run 'TestScenarios/$(RUN)'
 
+vm-test: ## scenarios in virtual machines (qemu, installed by apt where it is missing): INITS=systemd,muster RUN=name VM_ROOT=trixie-vm|bookworm-vm
+	$(GO) test ./test/vm -count=1 -timeout 120m -v -init=$(INITS) -root $(VM_ROOT) -run 'TestVM/$(RUN)'
+
 run: ## boot a Debian root in namespaces, a shell inside: INIT=muster|systemd ROOT=name|/path
 	@$(GO) run ./test/container run -init $(INIT) -root $(ROOT)
 
-root: ## prepare the cached Debian root only: ROOT=trixie|bookworm|bare
+root: ## prepare the cached Debian root only: ROOT=trixie|bookworm|session|bare|trixie-vm|bookworm-vm
 	@$(GO) run ./test/container root -root $(ROOT)
 
 sim: ## the simulator with random faults: SEED=first SEEDS=1000 STEPS=1000 (events per seed)

@@ -32,7 +32,7 @@ var (
 	// treePath is a path of the repository in backquotes, as pkg/unit or test/bench/main.go.
 	treePath = regexp.MustCompile("`((?:cmd|pkg|internal|test|units|docs)/[A-Za-z0-9_./-]+)`")
 	// makeTarget is `make name`.
-	makeTarget = regexp.MustCompile("`make ([a-z]+)[^`]*`")
+	makeTarget = regexp.MustCompile("`make ([a-z-]+)[^`]*`")
 	// goName is a name of a package in backquotes, as manager.turn or engine.Step.
 	goName = regexp.MustCompile("`([a-z]+)\\.([A-Za-z]\\w*)(?:\\(\\))?`")
 )

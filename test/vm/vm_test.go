@@ -63,7 +63,7 @@ func TestVM(t *testing.T) {
 	if err := ensureQemu(t.Context()); err != nil {
 		// Said aloud, and in the closing lines: nothing of this level was tested.
 		fmt.Printf("virtual machines: NOT RUN: %v\n", err)
-		t.Skipf("NOT RUN: %v", err)
+		t.Skipf("not run, qemu is missing on this machine: %v", err)
 	}
 	names := scenarioNames(t)
 	if testing.Short() {
@@ -137,12 +137,8 @@ func (h *harness) runAll(t *testing.T, names []string) {
 	began := time.Now()
 	defer h.stopShared(t)
 	for _, name := range names {
-		title := name
-		if strings.Contains(*initNames, ",") {
-			title = h.program.Name + "/" + name
-		}
 		ran := false
-		ok := t.Run(title, func(t *testing.T) {
+		ok := t.Run(name+"/"+h.program.Name, func(t *testing.T) {
 			ran = true
 			h.runOne(t, name)
 		})
