@@ -25,7 +25,7 @@ import (
 //	end=TEXT                how the machine must end: powered off, rebooted, kernel panic
 //	clean=yes               the root file system must then be unmounted cleanly
 //	console=TEXT            the console must show this, in the order of the lines
-//	timeout=SECONDS         for the whole, when it isn't 180
+//	timeout=SECONDS         for the whole, when it is not 600
 type spec struct {
 	appended []string
 	disks    []machine.Disk
@@ -42,7 +42,7 @@ type spec struct {
 
 // sharedSpec is the machine that scenarios without a file share.
 func sharedSpec() *spec {
-	return &spec{state: "running", boots: 1, timeout: 3 * time.Minute, disks: []machine.Disk{
+	return &spec{state: "running", boots: 1, timeout: 10 * time.Minute, disks: []machine.Disk{
 		{Name: "blank", SizeMB: 64}, {Name: "data", SizeMB: 64, FS: "ext4"}, {Name: "swapdisk", SizeMB: 64, FS: "swap"},
 		{Name: "spare", SizeMB: 64, FS: "ext4", Later: true},
 	}}
@@ -57,7 +57,7 @@ func readSpec(dir string) (*spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &spec{state: "running", boots: 1, timeout: 3 * time.Minute}
+	s := &spec{state: "running", boots: 1, timeout: 10 * time.Minute}
 	for _, line := range strings.Split(string(text), "\n") {
 		if err := s.line(line); err != nil {
 			return nil, fmt.Errorf("%s/machine: %q: %w", dir, line, err)

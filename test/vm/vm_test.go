@@ -29,6 +29,7 @@ import (
 var (
 	initNames   = flag.String("init", "systemd,muster", "inits to run with, comma separated: systemd, muster")
 	rootName    = flag.String("root", "trixie-vm", "prepared root to boot: trixie-vm, bookworm-vm")
+	once        = flag.Bool("once", false, "try a scenario once only, and keep the shared machine when one fails: for writing scenarios")
 	showConsole = flag.Bool("console", false, "print the console of every machine")
 )
 
@@ -38,8 +39,8 @@ var shortSet = []string{"boot", "cgroup-limits", "disk-hotplug"}
 // The bounds of one scenario in a shared machine and of a boot: emulation on a
 // machine that does other things as well is slow.
 const (
-	oneTimeout  = 90 * time.Second
-	bootTimeout = 3 * time.Minute
+	oneTimeout  = 4 * time.Minute
+	bootTimeout = 6 * time.Minute
 )
 
 // harness runs the scenarios with one init.
@@ -179,6 +180,8 @@ func (h *harness) runOne(t *testing.T, name string) {
 		t.Errorf("%s passes on %s now: remove its file \"missing\"", name, h.program.Name)
 	case first != nil && missing != "":
 		h.known = append(h.known, name+": "+missing)
+	case first != nil && *once:
+		t.Errorf("%s on %s: %v", name, h.program.Name, first)
 	case first != nil:
 		if second := try(); second != nil {
 			t.Errorf("%s on %s: %v\nat the first try: %s", name, h.program.Name, second, lastLines(first.Error(), 10))
@@ -219,7 +222,9 @@ func (h *harness) runShared(t *testing.T, name string) error {
 		return nil
 	}
 	err = h.failure(h.shared, result, err)
-	h.stopShared(t)
+	if !*once {
+		h.stopShared(t)
+	}
 	return err
 }
 
