@@ -38,6 +38,16 @@ func (b *builder) attributes() error {
 	if e.TimerSlackNSec != unit.Infinity {
 		p.TimerSlackNSec = &e.TimerSlackNSec
 	}
+	// Both are kept with the memory, as the two above.
+	if ksm := b.s.MemoryKSM; ksm != unit.Unset {
+		on := ksm.Or(false)
+		p.MemoryKSM = &on
+		b.tier2("MemoryKSM")
+	}
+	if thp := b.s.MemoryTHP; thp != "" && thp != "inherit" {
+		p.MemoryTHP = thp
+		b.tier2("MemoryTHP")
+	}
 	if e.IOSchedulingSet || e.IOSchedulingClass.Set {
 		// The kernel takes class none only without a priority; it stands for
 		// the default, which is best-effort.

@@ -84,8 +84,7 @@ func TestUnsupported(t *testing.T) {
 		set     func(f *fixture)
 	}{
 		{"RootImage", func(f *fixture) { f.s.RootImage = "/x.raw" }},
-		{"PrivatePIDs", func(f *fixture) { f.s.PrivatePIDs = "yes" }},
-		{"SELinuxContext", func(f *fixture) { f.s.SELinuxContext = unit.Label{Label: "x"} }},
+		{"RestrictFileSystems", func(f *fixture) { f.s.RestrictFileSystems = unit.FilterList{Set: true} }},
 		{"LoadCredentialEncrypted", func(f *fixture) { f.s.LoadCredentialEncrypted = []unit.Credential{{ID: "x"}} }},
 	} {
 		f := newFixture()
@@ -95,9 +94,6 @@ func TestUnsupported(t *testing.T) {
 			t.Errorf("%s: %v", name.setting, err)
 		}
 	}
-	f := newFixture()
-	f.s.SELinuxContext = unit.Label{Label: "x", IgnoreFailure: true}
-	f.build(t)
 }
 
 func TestEnvironmentLayers(t *testing.T) {

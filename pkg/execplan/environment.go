@@ -161,21 +161,40 @@ func (b *builder) pressureEnv() []string {
 	if b.ctx.CgroupDir == "" || !b.u.Type.HasCgroup() {
 		return nil
 	}
+	path := b.pressurePath()
+	switch path {
+	case "":
+		return nil
+	case "/dev/null":
+		return []string{"MEMORY_PRESSURE_WATCH=/dev/null"}
+	}
+	trigger := fmt.Sprintf("some %d %d\x00", b.u.GetCgroup().MemoryPressureThresholdUSec, pressureWindowUSec)
+	return []string{
+		"MEMORY_PRESSURE_WATCH=" + path,
+		"MEMORY_PRESSURE_WRITE=" + base64.StdEncoding.EncodeToString([]byte(trigger)),
+	}
+}
+
+// pressurePath is the file to watch as the program sees it, /dev/null for a
+// program that shall not watch, "" if it isn't told.
+func (b *builder) pressurePath() string {
+	if b.ctx.CgroupDir == "" || !b.u.Type.HasCgroup() {
+		return ""
+	}
 	cg := b.u.GetCgroup()
 	switch cg.MemoryPressureWatch {
 	case "skip":
-		return nil
+		return ""
 	case "no":
-		return []string{"MEMORY_PRESSURE_WATCH=/dev/null"}
+		return "/dev/null"
 	case "yes":
 	default:
 		if !cg.MemoryAccounting.Or(false) {
-			return nil
+			return ""
 		}
 	}
-	trigger := fmt.Sprintf("some %d %d\x00", cg.MemoryPressureThresholdUSec, pressureWindowUSec)
-	return []string{
-		"MEMORY_PRESSURE_WATCH=" + b.ctx.CgroupDir + "/memory.pressure",
-		"MEMORY_PRESSURE_WRITE=" + base64.StdEncoding.EncodeToString([]byte(trigger)),
+	if p := b.s.ProtectControlGroups; !b.privileged && (p == "private" || p == "strict") {
+		return "/sys/fs/cgroup/memory.pressure" // of a namespace whose root is the unit's control group
 	}
+	return b.ctx.CgroupDir + "/memory.pressure"
 }

@@ -32,7 +32,7 @@ func (b *builder) filters() error {
 		{"RestrictNamespaces", s.RestrictNamespaces != unsetBits, strconv.FormatUint(s.RestrictNamespaces, 16), func() ([]seccomp.Insn, error) {
 			return seccomp.Namespaces(m, uint32(s.RestrictNamespaces))
 		}},
-		{"ProtectHostname", isOn(s.ProtectHostname), "", simple(seccomp.Hostname)},
+		{"ProtectHostname", s.ProtectHostname == "yes", "", simple(seccomp.Hostname)},
 		{"ProtectKernelModules", s.ProtectKernelModules, "", simple(seccomp.KernelModules)},
 		{"ProtectKernelLogs", s.ProtectKernelLogs, "", simple(seccomp.KernelLogs)},
 		{"ProtectClock", s.ProtectClock, "", simple(seccomp.Clock)},
@@ -41,6 +41,7 @@ func (b *builder) filters() error {
 			return seccomp.Architectures(m, s.SystemCallArchitectures)
 		}},
 		{"LockPersonality", s.LockPersonality, strconv.FormatUint(uint64(b.persona()), 16), b.lockPersonality},
+		{"SystemCallLog", s.SystemCallLog.Set, filterInput(s.SystemCallLog, 0), b.callLog},
 		{"SystemCallFilter", s.SystemCallFilter.Set, filterInput(s.SystemCallFilter, s.SystemCallErrorNumber), b.callFilter},
 	}
 	for _, f := range list {
@@ -131,4 +132,9 @@ func (b *builder) callFilter() ([]seccomp.Insn, error) {
 	}
 	code, _, err := seccomp.List(b.machine(), f.Allow, names, deny)
 	return code, err
+}
+
+// callLog is SystemCallLog=.
+func (b *builder) callLog() ([]seccomp.Insn, error) {
+	return seccomp.LogList(b.machine(), b.s.SystemCallLog.Allow, b.s.SystemCallLog.Names)
 }

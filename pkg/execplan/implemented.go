@@ -27,23 +27,13 @@ var missing = []struct {
 	{"MountImages", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.MountImages) > 0 }},
 	{"ExtensionImages", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.ExtensionImages) > 0 }},
 	{"ExtensionDirectories", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.ExtensionDirectories) > 0 }},
-	{"PrivatePIDs", func(_ *unit.Exec, s *unit.Sandbox) bool { return isOn(s.PrivatePIDs) }},
-	{"PrivateBPF", func(_ *unit.Exec, s *unit.Sandbox) bool { return isOn(s.PrivateBPF) }},
 	{"BPFDelegateCommands", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegateCommands != "" }},
 	{"BPFDelegateMaps", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegateMaps != "" }},
 	{"BPFDelegatePrograms", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegatePrograms != "" }},
 	{"BPFDelegateAttachments", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegateAttachments != "" }},
-	{"UserNamespacePath", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.UserNamespacePath != "" }},
-	{"DelegateNamespaces", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.DelegateNamespaces != ^uint64(0) }},
 	{"RestrictFileSystems", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.RestrictFileSystems.Set }},
-	{"SystemCallLog", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.SystemCallLog.Set }},
-	{"SELinuxContext", func(_ *unit.Exec, s *unit.Sandbox) bool { return required(s.SELinuxContext) }},
-	{"AppArmorProfile", func(_ *unit.Exec, s *unit.Sandbox) bool { return required(s.AppArmorProfile) }},
-	{"SmackProcessLabel", func(_ *unit.Exec, s *unit.Sandbox) bool { return required(s.SmackProcessLabel) }},
 	{"LoadCredentialEncrypted", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.LoadCredentialEncrypted) > 0 }},
 	{"SetCredentialEncrypted", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.SetCredentialEncrypted) > 0 }},
-	{"MemoryKSM", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.MemoryKSM != unit.Unset }},
-	{"MemoryTHP", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.MemoryTHP != "" && s.MemoryTHP != "inherit" }},
 	{"RuntimeDirectoryQuota", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.RuntimeDirectory.Quota.Set }},
 	{"StateDirectoryQuota", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.StateDirectory.Quota.Set }},
 	{"CacheDirectoryQuota", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.CacheDirectory.Quota.Set }},
@@ -51,10 +41,6 @@ var missing = []struct {
 }
 
 func isOn(s string) bool { return s != "" && s != "no" }
-
-// required labels have no "-" in front; the optional ones are only applied
-// where the security module is enabled, which nothing here does.
-func required(l unit.Label) bool { return l.Label != "" && !l.IgnoreFailure }
 
 // Implemented says whether the exec directive name has an effect. For names
 // of other sections it knows nothing and says true.

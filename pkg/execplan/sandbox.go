@@ -49,6 +49,7 @@ func (b *builder) sandbox() error {
 		PrivateTmp: s.PrivateTmp, PrivateDevices: s.PrivateDevices, PrivateNetwork: s.PrivateNetwork,
 		NetStore: b.ctx.NetStore, IPCStore: b.ctx.IPCStore,
 		PrivateIPC: s.PrivateIPC, PrivateUsers: s.PrivateUsers, NetworkPath: s.NetworkNamespacePath, IPCPath: s.IPCNamespacePath,
+		UsersPath: s.UserNamespacePath, PrivatePIDs: isOn(s.PrivatePIDs), PrivateBPF: isOn(s.PrivateBPF),
 		ProtectSystem: s.ProtectSystem, ProtectHome: s.ProtectHome, ProtectControlGroups: s.ProtectControlGroups,
 		ProtectHostname: s.ProtectHostname, Hostname: s.PrivateHostname, ProtectProc: s.ProtectProc, ProcSubset: s.ProcSubset,
 		ProtectKernelTunables: s.ProtectKernelTunables, ProtectKernelModules: s.ProtectKernelModules,
@@ -89,8 +90,17 @@ func (b *builder) sandbox() error {
 	if s.PrivateTmp == "yes" {
 		p.TmpDirs = b.tmpDirs()
 	}
+	if path := b.pressurePath(); path != "/dev/null" {
+		p.PressurePath = path
+	}
+	if s.DelegateNamespaces != unsetBits && s.DelegateNamespaces != 0 {
+		p.Delegated = s.DelegateNamespaces
+		if !isOn(p.PrivateUsers) && p.UsersPath == "" {
+			p.PrivateUsers = "self" // somebody must own them
+		}
+	}
 	p.MountNamespace = b.needsMountNamespace(s, p)
-	if p.MountNamespace || p.PrivateNetwork || p.PrivateIPC || p.NetworkPath != "" || p.IPCPath != "" || isOn(p.PrivateUsers) || isOn(p.ProtectHostname) {
+	if p.MountNamespace || p.UsersPath != "" || p.PrivateNetwork || p.PrivateIPC || p.NetworkPath != "" || p.IPCPath != "" || isOn(p.PrivateUsers) || isOn(p.ProtectHostname) {
 		b.p.Sandbox = p
 		b.tier2(b.namespaceReason(p))
 	}
@@ -162,7 +172,7 @@ func (b *builder) needsMountNamespace(s *unit.Sandbox, p *plan.Sandbox) bool {
 			private = private || item.ReadOnly
 		}
 	}
-	return private || s.PrivateMounts.Or(false) || p.MountPropagation != 0 || p.MountAPIVFS || b.e.LogNamespace != "" ||
+	return private || p.PrivatePIDs || p.PrivateBPF || s.PrivateMounts.Or(false) || p.MountPropagation != 0 || p.MountAPIVFS || b.e.LogNamespace != "" ||
 		len(p.ReadWritePaths)+len(p.ReadOnlyPaths)+len(p.InaccessiblePaths)+len(p.NoExecPaths)+len(p.Binds)+len(p.Tmpfs) > 0 ||
 		isOn(p.PrivateTmp) || p.PrivateDevices || p.PrivateIPC || p.IPCPath != "" || isOn(p.ProtectSystem) || isOn(p.ProtectHome) ||
 		isOn(p.ProtectControlGroups) || p.ProtectKernelTunables || p.ProtectKernelModules || p.ProtectKernelLogs ||

@@ -18,6 +18,8 @@ const (
 	bind
 	privateDev
 	procFS
+	cgroupFS
+	bpfFS
 	tmpFS
 	readOnly
 	readWrite
@@ -64,7 +66,7 @@ func entries(p *plan.Plan) []entry {
 	l.private(s)
 	l.directories(p)
 	l.credentials(p)
-	if (s.ProtectProc != "" && s.ProtectProc != "default") || s.ProcSubset == "pid" {
+	if (s.ProtectProc != "" && s.ProtectProc != "default") || s.ProcSubset == "pid" || s.PrivatePIDs {
 		e := entry{setting: "ProtectProc", kind: procFS, path: "/proc"}
 		if s.ProtectProc != "" && s.ProtectProc != "default" {
 			e.options = append(e.options, "hidepid="+s.ProtectProc)
@@ -133,8 +135,19 @@ func (l *ruleList) protect(s *plan.Sandbox) {
 	if s.ProtectKernelLogs {
 		l.table("ProtectKernelLogs", inaccessible, "/proc/kmsg", "/dev/kmsg")
 	}
+	if ownCgroups(s) {
+		l.add(entry{setting: "ProtectControlGroups", kind: cgroupFS, path: "/sys/fs/cgroup", ro: s.ProtectControlGroups == "strict"})
+	}
 	if s.ProtectControlGroups == "yes" || s.ProtectControlGroups == "strict" {
-		l.table("ProtectControlGroups", readOnly, "/sys/fs/cgroup")
+		if !ownCgroups(s) {
+			l.table("ProtectControlGroups", readOnly, "/sys/fs/cgroup")
+		}
+		if s.PressurePath != "" {
+			l.table("MemoryPressureWatch", readWrite, s.PressurePath)
+		}
+	}
+	if s.PrivateBPF {
+		l.add(entry{setting: "PrivateBPF", kind: bpfFS, path: "/sys/fs/bpf"})
 	}
 }
 

@@ -207,6 +207,10 @@ func (v *view) place(nothing *emptiness) *plan.Failure {
 			err = mountDevices(e.target)
 		case procFS:
 			err = mountProc(e)
+		case cgroupFS:
+			err = mountCgroups(e.target)
+		case bpfFS:
+			err = mountNew("bpf", e.target, "mode=0700")
 		case tmpFS:
 			if err = e.makeCovered(); err == nil {
 				err = mountTmpfs(e)
@@ -271,14 +275,17 @@ func ensureMountPoint(path string) error {
 	return attach(tree, path)
 }
 
-func mountProc(e *entry) error {
+func mountProc(e *entry) error { return mountNew("proc", e.target, e.options...) }
+
+// mountNew mounts a file system of the kernel that nothing is executed from.
+func mountNew(fstype, target string, options ...string) error {
 	const attrs = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
-	tree, err := newFS("proc", attrs, e.options...)
+	tree, err := newFS(fstype, attrs, options...)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(tree)
-	return attach(tree, e.target)
+	return attach(tree, target)
 }
 
 func mountTmpfs(e *entry) error {

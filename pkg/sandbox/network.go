@@ -74,15 +74,32 @@ func loopbackUp() error {
 		return err
 	}
 	defer unix.Close(fd)
-	// struct ifreq with the flags member of its union.
-	var req struct {
-		name  [unix.IFNAMSIZ]byte
-		flags uint16
-		_     [22]byte
-	}
-	copy(req.name[:], "lo")
-	req.flags = unix.IFF_UP
+	req := loopback()
 	return ioctl(fd, unix.SIOCSIFFLAGS, uintptr(unsafe.Pointer(&req)))
+}
+
+// rawLoopbackUp does the same where there is no scheduler any more.
+func rawLoopbackUp() error {
+	fd, _, errno := unix.RawSyscall(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if errno != 0 {
+		return errno
+	}
+	defer rawClose(int(fd))
+	req := loopback()
+	return rawErr(unix.RawSyscall(unix.SYS_IOCTL, fd, unix.SIOCSIFFLAGS, uintptr(unsafe.Pointer(&req))))
+}
+
+// ifreq is struct ifreq with the flags member of its union.
+type ifreq struct {
+	name  [unix.IFNAMSIZ]byte
+	flags uint16
+	_     [22]byte
+}
+
+func loopback() ifreq {
+	req := ifreq{flags: unix.IFF_UP}
+	copy(req.name[:], "lo")
+	return req
 }
 
 // hostname enters the UTS namespace of ProtectHostname=.

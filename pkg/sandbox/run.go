@@ -49,8 +49,10 @@ func Steps() []Step {
 		{"cgroups", sandboxed(func(s *plan.Sandbox) bool { return ownCgroups(s) }), cgroups},
 		{"mounts", sandboxed(func(s *plan.Sandbox) bool { return s.MountNamespace }), mounts},
 		{"hostname", sandboxed(func(s *plan.Sandbox) bool { return isOn(s.ProtectHostname) }), hostname},
+		{"labels", func(p *plan.Plan) bool { return p.Labels != plan.Labels{} }, labels},
 		{"groups", nil, ops((*spawn.Ops).Groups)},
-		{"users", sandboxed(func(s *plan.Sandbox) bool { return isOn(s.PrivateUsers) }), users},
+		{"users", sandboxed(func(s *plan.Sandbox) bool { return isOn(s.PrivateUsers) || s.UsersPath != "" }), users},
+		{"delegated namespaces", sandboxed(func(s *plan.Sandbox) bool { return s.Delegated != 0 }), delegated},
 		{"root", nil, ops((*spawn.Ops).Root)},
 		{"execute", nil, execute},
 	}

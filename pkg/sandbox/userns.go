@@ -21,6 +21,9 @@ const identityRange = 65536
 // single-threaded processes unshare users: the runtime's other threads end
 // here, and what follows does without them.
 func users(r *run) *plan.Failure {
+	if r.p.Sandbox.UsersPath != "" {
+		return joinUsers(r.p.Sandbox.UsersPath)
+	}
 	fail := func(err error) *plan.Failure { return failed(plan.ExitUser, "PrivateUsers", "", err) }
 	uidMap, gidMap := idMaps(r.p)
 	var ready, done [2]int
@@ -60,6 +63,58 @@ func users(r *run) *plan.Failure {
 			return fail(r.Errno)
 		}
 		return fail(unix.ECHILD)
+	}
+	return nil
+}
+
+// joinUsers enters the user namespace of UserNamespacePath=.
+func joinUsers(path string) *plan.Failure {
+	fail := func(err error) *plan.Failure { return failed(plan.ExitUser, "UserNamespacePath", path, err) }
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	if err != nil {
+		return fail(err)
+	}
+	if err := endOtherThreads(); err != nil {
+		return fail(err)
+	}
+	err = rawErr(unix.RawSyscall(unix.SYS_SETNS, uintptr(fd), unix.CLONE_NEWUSER, 0))
+	rawClose(fd)
+	if err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// delegated makes the namespaces of DelegateNamespaces= once more, now as
+// property of the user namespace: what was mounted before is in the new one,
+// and can't be taken off there. The process has one thread by now.
+func delegated(r *run) *plan.Failure {
+	s := r.p.Sandbox
+	flags := uint64(0)
+	for _, ns := range []struct {
+		flag uint64
+		on   bool
+	}{
+		{unix.CLONE_NEWNS, s.MountNamespace},
+		{unix.CLONE_NEWNET, s.PrivateNetwork && s.NetworkPath == ""},
+		{unix.CLONE_NEWIPC, s.PrivateIPC && s.IPCPath == ""},
+		{unix.CLONE_NEWUTS, isOn(s.ProtectHostname)},
+		{unix.CLONE_NEWCGROUP, ownCgroups(s)},
+	} {
+		if ns.on {
+			flags |= ns.flag & s.Delegated
+		}
+	}
+	if flags == 0 {
+		return nil
+	}
+	if err := rawErr(unix.RawSyscall(unix.SYS_UNSHARE, uintptr(flags), 0, 0)); err != nil {
+		return namespaceFailure("DelegateNamespaces", "", err)
+	}
+	if flags&unix.CLONE_NEWNET != 0 {
+		if err := rawLoopbackUp(); err != nil {
+			return failed(plan.ExitNetwork, "PrivateNetwork", "lo", err)
+		}
 	}
 	return nil
 }

@@ -98,6 +98,26 @@ func (o *Ops) Attributes() {
 		l.TimerSlack(plan.ExitTimerSlack, *p.TimerSlackNSec)
 		o.mark("TimerSlackNSec", "")
 	}
+	if p.MemoryKSM != nil {
+		on := uintptr(0)
+		if *p.MemoryKSM {
+			on = 1
+		}
+		l.Prctl(kernel.OpOther, plan.ExitKSM, unix.PR_SET_MEMORY_MERGE, on)
+		l.Tolerate(unix.EINVAL) // a kernel without
+		o.mark("MemoryKSM", "")
+	}
+	switch p.MemoryTHP {
+	case "disable":
+		l.Prctl(kernel.OpOther, plan.ExitMemoryTHP, unix.PR_SET_THP_DISABLE, 1)
+	case "madvise":
+		l.Prctl(kernel.OpOther, plan.ExitMemoryTHP, unix.PR_SET_THP_DISABLE, 1, thpExceptAdvised)
+	case "system":
+		l.Prctl(kernel.OpOther, plan.ExitMemoryTHP, unix.PR_SET_THP_DISABLE, 0)
+	}
+	if p.MemoryTHP != "" {
+		o.mark("MemoryTHP", "")
+	}
 	if p.Personality != nil {
 		l.Personality(plan.ExitPersonality, uintptr(*p.Personality))
 		o.mark("Personality", "")
@@ -105,6 +125,9 @@ func (o *Ops) Attributes() {
 }
 
 const (
+	// thpExceptAdvised is PR_THP_DISABLE_EXCEPT_ADVISED of prctl(2), since Linux 6.18.
+	thpExceptAdvised = 1 << 1
+
 	schedResetOnFork = 0x40000000
 	ioClassShift     = 13
 )

@@ -67,9 +67,16 @@ func (s *Spawner) Start(p *plan.Plan, opt Options) (*Child, error) {
 	} else {
 		ops.All()
 	}
-	child, err := kernel.Spawn(ops.List, kernel.SpawnOptions{CgroupFD: opt.CgroupFD})
+	var flags uint64
+	if run.Sandbox != nil && run.Sandbox.PrivatePIDs {
+		flags = unix.CLONE_NEWPID // only a child can be the first process of it
+	}
+	child, err := kernel.Spawn(ops.List, kernel.SpawnOptions{CgroupFD: opt.CgroupFD, Flags: flags})
 	if err != nil {
 		t.add(status)
+		if flags != 0 {
+			err = fmt.Errorf("PrivatePIDs=: %w", err)
+		}
 		return nil, fmt.Errorf("%s: %w", p.Unit, err)
 	}
 	return &Child{Child: child, StatusFD: status, marks: ops.marks, executor: run.Tier == plan.TierExecutor}, nil

@@ -73,6 +73,6 @@ func sandboxPathRows() []*Row {
 		row(InExec, "TemporaryFileSystem", kTemporaryFileSystem, inSandbox(func(b *Sandbox) *[]TemporaryFileSystem { return &b.TemporaryFileSystem }),
 			"Paths that get an empty tmpfs.", "/var:ro", since(238), settable, full),
 		row(InExec, "UserNamespacePath", kPath, inSandbox(func(b *Sandbox) *string { return &b.UserNamespacePath }),
-			"User name space to join.", "/run/userns/web", since(259), unsupported),
+			"User name space to join.", "/run/userns/web", since(259), full),
 	}
 }

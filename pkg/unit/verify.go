@@ -65,6 +65,8 @@ func (v *verifier) service() {
 		v.refuse("service of Type=oneshot has Restart=", s.Restart)
 	case oneshot && s.ExitType == "cgroup":
 		v.refuse("service of Type=oneshot has ExitType=cgroup")
+	case s.Type == "forking" && u.GetSandbox().PrivatePIDs == "yes":
+		v.refuse("service of Type=forking has PrivatePIDs=yes")
 	case s.Type == "dbus" && s.BusName == "":
 		v.refuse("service of Type=dbus has no BusName=")
 	}

@@ -38,6 +38,7 @@ const (
 	ExitAddressFamilies        uint8 = 232
 	ExitRuntimeDirectory       uint8 = 233
 	ExitChown                  uint8 = 235
+	ExitSmackLabel             uint8 = 236
 	ExitKeyring                uint8 = 237
 	ExitStateDirectory         uint8 = 238
 	ExitCacheDirectory         uint8 = 239
@@ -45,6 +46,9 @@ const (
 	ExitConfigurationDirectory uint8 = 241
 	ExitNUMAPolicy             uint8 = 242
 	ExitCredentials            uint8 = 243
+	ExitBPF                    uint8 = 244
+	ExitKSM                    uint8 = 245
+	ExitMemoryTHP              uint8 = 246
 	ExitException              uint8 = 255
 )
 

@@ -62,6 +62,8 @@ type Plan struct {
 	NUMAPolicy       int32 // MPOL_*, -1 unset
 	NUMAMask         []byte
 	TimerSlackNSec   *uint64
+	MemoryKSM        *bool
+	MemoryTHP        string // disable, madvise, system; "" is left alone
 	Personality      *uint64
 	Limits           []Limit
 	IgnoreSIGPIPE    bool
@@ -90,6 +92,7 @@ type Plan struct {
 	SecureBits  uint32
 	NoNewPrivs  bool
 	Filters     []Filter
+	Labels      Labels
 	Directories []Directory
 	Prefixes    Prefixes
 	Credentials *Credentials
@@ -100,6 +103,15 @@ type Plan struct {
 // EnvFile is one EnvironmentFile=.
 type EnvFile struct {
 	Path     string
+	Optional bool
+}
+
+// Labels are what security modules are told about the process.
+type Labels struct{ SELinux, AppArmor, Smack Label }
+
+// Label is one of them, "" none. Optional is the prefix "-".
+type Label struct {
+	Name     string
 	Optional bool
 }
 

@@ -18,6 +18,11 @@ type Sandbox struct {
 	PrivateNetwork   bool
 	PrivateIPC       bool
 	PrivateUsers     string // no, self, identity, full
+	UsersPath        string // UserNamespacePath=
+	Delegated        uint64 // CLONE_NEW… that belong to the user namespace
+	PrivatePIDs      bool
+	PrivateBPF       bool
+	PressurePath     string // stays writable in control groups that aren't: memory.pressure of the unit
 	NetworkPath      string
 	IPCPath          string
 	// The pairs of sockets that keep the namespaces of PrivateNetwork= and PrivateIPC= for all processes of the unit; 0: none.

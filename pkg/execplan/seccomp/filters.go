@@ -54,6 +54,27 @@ func List(machine string, allow bool, names []string, deny Action) (code []Insn,
 	return code, unknown, err
 }
 
+// LogList makes the filter of SystemCallLog=: the calls of the list are logged
+// and made, or with only false all but those.
+func LogList(machine string, only bool, names []string) ([]Insn, error) {
+	list := map[string]named{}
+	for _, entry := range names {
+		if _, err := apply(list, only, entry); err != nil {
+			return nil, fmt.Errorf("%s: %w", entry, err)
+		}
+	}
+	listed, other := Log, Allow
+	if !only {
+		listed, other = Allow, Log
+	}
+	p := newProgram(machine, other, other)
+	// order-free: one rule per call, and the program is sorted when it is assembled
+	for c := range list {
+		p.set(c, returns(listed))
+	}
+	return p.assemble()
+}
+
 // apply adds one entry to a list, or takes it away.
 func apply(list map[string]named, allow bool, entry string) (unknown []string, err error) {
 	entry, remove := strings.CutPrefix(entry, "~")

@@ -220,3 +220,29 @@ func TestBadNames(t *testing.T) {
 		t.Error("a machine without tables is accepted")
 	}
 }
+
+// TestLogList: SystemCallLog= never refuses anything.
+func TestLogList(t *testing.T) {
+	for _, c := range []struct {
+		only  bool
+		names []string
+		call  string
+		want  Action
+	}{
+		{true, []string{"@chown", "read"}, "chown", Log},
+		{true, []string{"@chown", "read"}, "read", Log},
+		{true, []string{"@chown", "read"}, "write", Allow},
+		{false, []string{"@chown"}, "chown", Allow},
+		{false, []string{"@chown"}, "write", Log},
+	} {
+		code, err := LogList("amd64", c.only, c.names)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, arch := range []int{archAMD64, arch386} {
+			if got := run(t, code, data{nr: uint32(number(arch, c.call)), arch: auditArch[arch]}); got != c.want {
+				t.Errorf("only %v %v: %s on ABI %d: %#x, want %#x", c.only, c.names, c.call, arch, got, c.want)
+			}
+		}
+	}
+}
