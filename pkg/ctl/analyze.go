@@ -20,6 +20,10 @@ type analyze struct {
 	toPatterns      []string
 	fuzz            value.USec
 	global          bool
+	offline         bool // security
+	threshold       int
+	policy, profile string
+	says            map[string]policyWords
 }
 
 // analyzeVerb is one row of its verbs.
@@ -59,6 +63,7 @@ func analyzeVerbs() []analyzeVerb {
 		{"calendar", "EVENT...", "show when calendar events elapse", 1, -1, false, analyzeCalendar},
 		{"timestamp", "TIMESTAMP...", "show points in time", 1, -1, false, analyzeTimestamp},
 		{"timespan", "SPAN...", "show time spans", 1, -1, false, analyzeTimespan},
+		{"security", "[UNIT...]", "rate how exposed services are", 0, -1, false, analyzeSecurity},
 		{"fdstore", "UNIT...", "list descriptors in the stores of services", 1, -1, true, analyzeFDStore},
 		{"log-level", "[LEVEL]", "show or set the manager's log level", 0, 1, true, manager("log-level")},
 		{"log-target", "[TARGET]", "show or set where the manager logs", 0, 1, true, manager("log-target")},
@@ -72,7 +77,7 @@ func analyzeVerbs() []analyzeVerb {
 
 func (a *analyze) options() []option {
 	o := &a.o
-	return []option{
+	return append([]option{
 		{long: "user", doc: "about the caller's own manager", set: func(string) error { o.scope = scopeUser; return nil }},
 		{long: "system", doc: "about the manager of the system", set: func(string) error { o.scope = scopeSystem; return nil }},
 		{long: "global", doc: "about the managers of all users", set: func(string) error { o.scope = scopeGlobal; return nil }},
@@ -127,12 +132,12 @@ func (a *analyze) options() []option {
 		{long: "quiet", short: 'q', doc: "print less", set: setBool(&o.quiet, true)},
 		{long: "no-pager", doc: "don't pipe output into a pager", set: setBool(&o.noPager, true)},
 		{long: "no-legend", doc: "print no headers", set: setBool(&o.noLegend, true)},
-	}
+	}, a.securityOptions()...)
 }
 
 // analyzeTool is systemd-analyze.
 func analyzeTool(e *Env, args []string) int {
-	a := &analyze{systemctl: newSystemctl(e), iterations: 1, man: true, instance: "test_instance", recursiveErrors: "yes"}
+	a := &analyze{systemctl: newSystemctl(e), iterations: 1, threshold: 100, man: true, instance: "test_instance", recursiveErrors: "yes"}
 	defer a.close()
 	usage := "systemd-analyze [OPTIONS...] VERB ...\n\nLook at boots, units, and the words of unit files.\n\nVerbs:\n" + analyzeHelp() + "\nOptions:\n"
 	words, status, done := e.parseTool(usage, a.options(), args, false)

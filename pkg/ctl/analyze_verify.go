@@ -21,25 +21,12 @@ type verification struct {
 
 // analyzeVerify is verify: it reads unit files as the manager would, with those they pull in, and prints what is wrong.
 func analyzeVerify(a *analyze, args []string) int {
-	p := a.paths()
-	var dirs []string
-	var names []string
+	names, search, bad := a.verifySearch(args)
+	if bad != "" {
+		a.errorf("Failed to prepare filename %s: Invalid argument", bad)
+		return exitFailure
+	}
 	status := 0
-	for _, arg := range args {
-		name, dir, ok := a.verifyName(arg)
-		if !ok {
-			a.errorf("Failed to prepare filename %s: Invalid argument", arg)
-			return exitFailure
-		}
-		names = append(names, name)
-		if dir != "" && !contains(dirs, dir) {
-			dirs = append(dirs, dir)
-		}
-	}
-	search := dirs
-	for _, d := range p.Search {
-		search = append(search, p.Root+d)
-	}
 	v := &verification{a: a, loaded: map[string]*unit.Unit{}}
 	v.load = loader.New(search, loader.Scan(search), a.host(), unit.BuiltinDefaults(), func(m unit.Message) { v.said = append(v.said, m) })
 	for _, n := range names {
@@ -48,6 +35,25 @@ func analyzeVerify(a *analyze, args []string) int {
 		}
 	}
 	return status
+}
+
+// verifySearch makes unit names of arguments, and the directories to search: first those the arguments are in. bad is an argument that is no unit.
+func (a *analyze) verifySearch(args []string) (names, search []string, bad string) {
+	for _, arg := range args {
+		name, dir, ok := a.verifyName(arg)
+		if !ok {
+			return nil, nil, arg
+		}
+		names = append(names, name)
+		if dir != "" && !contains(search, dir) {
+			search = append(search, dir)
+		}
+	}
+	p := a.paths()
+	for _, d := range p.Search {
+		search = append(search, p.Root+d)
+	}
+	return names, search, ""
 }
 
 // verifyName makes a unit name of an argument, and the directory to search first.
