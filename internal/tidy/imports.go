@@ -41,7 +41,7 @@ var layers = []layer{
 	{"pkg/spawn", []string{"pkg/execplan/plan", "pkg/kernel/..."}, "carries out a plan: what the plan means was decided before"},
 	{"pkg/sandbox", []string{"pkg/execplan/plan", "pkg/execplan/seccomp", "pkg/kernel/...", "pkg/spawn", "pkg/unit/value"},
 		"linked into the executor, which is started on the way to every confined service: each package costs start-up time"},
-	{"pkg/busapi", []string{"pkg/bus", "pkg/engine/...", "pkg/unit/...", "pkg/job", "pkg/install", "pkg/loader", "pkg/kernel/...", "pkg/cgroup", "pkg/journal"},
+	{"pkg/busapi", []string{"pkg/bus", "pkg/engine/...", "pkg/unit/...", "pkg/job", "pkg/install", "pkg/loader", "pkg/kernel/...", "pkg/cgroup", "pkg/journal", "pkg/execplan/seccomp"},
 		"objects for the bus; it reaches the manager through its Backend interface only"},
 	{"pkg/ctl/...", []string{"pkg/ctl/...", "pkg/bus", "pkg/unit/...", "pkg/job", "pkg/install", "pkg/loader", "pkg/notify", "pkg/journal", "pkg/condition", "pkg/kernel/facts", "pkg/execplan/seccomp", "pkg/depend", "pkg/generator", "pkg/cgroup"},
 		"a client: what the manager knows it learns over the bus, so it works against systemd as well"},

@@ -45,6 +45,9 @@ func typeInterface(t unit.Type) *iface {
 			method{name: "AttachProcesses", in: "sau", args: []string{"subcgroup", "pids"}, run: func(k *call) { k.attach(k.unit) }},
 		)
 	}
+	if t.HasExec() {
+		i.props = append(i.props, callFilterProperties()...)
+	}
 	if section := unit.SectionFromString(t.Section()); t.Section() != "" {
 		i.props = append(i.props, rowProperties(section, i.props)...)
 	}

@@ -45,6 +45,7 @@ type Server struct {
 
 	fileStates *fileStates
 	usage      usageCache
+	callLists  map[string][]string // expanded SystemCallFilter= lists, see filterCalls
 	lagging    map[*Client]*lag
 }
 

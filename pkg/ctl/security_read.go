@@ -120,22 +120,6 @@ func unitConfinement(u *unit.Unit) *confinement {
 		addressDeny: g.IPAddressDeny, addressAllow: g.IPAddressAllow, addressFilters: len(g.IPIngressFilterPath) + len(g.IPEgressFilterPath),
 	}
 	c.syscalls = expandFilter(&s.SystemCallFilter)
-	if e.DynamicUser {
-		c.privateTmp, c.noNewPrivileges, c.restrictSUIDSGID, c.removeIPC = true, true, true, true
-		c.protectSystem = "strict"
-		if !on(c.protectHome) {
-			c.protectHome = "read-only"
-		}
-	}
-	if s.ProtectClock && len(g.DeviceAllow) == 0 {
-		c.devices++ // the real time clock
-	}
-	if s.PrivateDevices && c.devicePolicy == "auto" {
-		c.devicePolicy = "closed"
-	}
-	if s.RootImage != "" {
-		c.devices++ // what mounts the image
-	}
 	c.imply()
 	return c
 }

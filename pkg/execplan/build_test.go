@@ -307,13 +307,13 @@ func TestFilterOrder(t *testing.T) {
 
 func TestDynamicName(t *testing.T) {
 	for in, want := range map[string]string{"web.service": "web", "foo@x.service": "foo", "a-b_c.service": "a-b_c"} {
-		if got := dynamicName(in); got != want {
+		if got := unit.DynamicUserName(in); got != want {
 			t.Errorf("%s: %s", in, got)
 		}
 	}
 	for _, in := range []string{"0day.service", "very-long-name-that-can-be-no-user-name.service", "ä.service"} {
-		got := dynamicName(in)
-		if !strings.HasPrefix(got, "_du") || !userNameIsValid(got) || got != dynamicName(in) {
+		got := unit.DynamicUserName(in)
+		if !strings.HasPrefix(got, "_du") || len(got) != len("_du")+16 || got != unit.DynamicUserName(in) {
 			t.Errorf("%s: %s", in, got)
 		}
 	}

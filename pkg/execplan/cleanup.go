@@ -33,7 +33,7 @@ func Cleanup(u *unit.Unit, ctx Context, restarting bool) *plan.Plan {
 	}
 	if e.DynamicUser && !restarting {
 		if c.DynamicUser = e.User; c.DynamicUser == "" {
-			c.DynamicUser = dynamicName(u.Name)
+			c.DynamicUser = unit.DynamicUserName(u.Name)
 		}
 	}
 	if (s.RemoveIPC || e.DynamicUser) && !ctx.UserMode && !restarting {

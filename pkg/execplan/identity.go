@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/unit"
 )
 
 // pamHelper is where `make install` puts the program that opens PAM sessions.
@@ -33,7 +34,7 @@ func (b *builder) identity() error {
 			return fmt.Errorf("DynamicUser=: not available in a user manager")
 		}
 		if p.User == "" {
-			p.User = dynamicName(b.u.Name)
+			p.User = unit.DynamicUserName(b.u.Name)
 		}
 		if p.Group == "" {
 			p.Group = p.User
@@ -87,40 +88,6 @@ func (b *builder) rootOnly() bool {
 		return false
 	}
 	return p.Group == "" || p.Group == "root" || strings.Trim(p.Group, "0123456789") == ""
-}
-
-// dynamicName is the user name of a DynamicUser= service: its prefix if that
-// can be a user name, else _du and a hash of it (systemd.exec(5), DynamicUser=).
-func dynamicName(unitName string) string {
-	name, _, _ := strings.Cut(strings.TrimSuffix(unitName, ".service"), "@")
-	if userNameIsValid(name) {
-		return name
-	}
-	return "_du" + fmt.Sprintf("%016x", hash64(name))
-}
-
-const userNameMax = 31
-
-func userNameIsValid(s string) bool {
-	if s == "" || len(s) > userNameMax || strings.IndexByte("0123456789-", s[0]) >= 0 {
-		return false
-	}
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
-			return false
-		}
-	}
-	return true
-}
-
-// hash64 is FNV-1a: stable over builds and machines.
-func hash64(s string) uint64 {
-	h := uint64(14695981039346656037)
-	for i := 0; i < len(s); i++ {
-		h = (h ^ uint64(s[i])) * 1099511628211
-	}
-	return h
 }
 
 // capabilities are left alone for privileged commands.

@@ -22,6 +22,9 @@ func (c *Context) finish() {
 	case TypeSlice:
 		c.finishSlice()
 	}
+	if u.Type.HasExec() {
+		u.finishExec()
+	}
 	if c.badText == "" {
 		for _, m := range Verify(u) {
 			if m.Level <= LevelError {
