@@ -15,7 +15,7 @@ func TestImpliedSettings(t *testing.T) {
 		"PrivateDevices=yes":                      "  no no no false unset closed [] 39",
 		"PrivateDevices=yes\nDevicePolicy=strict": "  no no no false unset strict [] 39",
 		"ProtectClock=yes":                        "  no no no false unset auto [] 39",
-		"ProtectClock=yes\nDevicePolicy=closed\nDeviceAllow=/dev/null rw":                      "  no no no false unset closed [{char-rtc r} {/dev/null rw}] 39",
+		"ProtectClock=yes\nDevicePolicy=closed\nDeviceAllow=/dev/null rw":                       "  no no no false unset closed [{char-rtc r} {/dev/null rw}] 39",
 		"ProtectKernelLogs=yes\nProtectKernelModules=yes\nCapabilityBoundingSet=~CAP_SYS_ADMIN": "  no no no false unset auto [] 38",
 		"PAMName=login": "  no no no false yes auto [] 41",
 		"RootImage=/x\nDevicePolicy=closed": "  no no no false unset closed " +
