@@ -1,8 +1,11 @@
 // Package generator knows which generators there are, and with what arguments and environment they are run (systemd.generator(7)).
 //
 // It starts nothing: the manager spawns what List gives, in parallel and with a timeout, before it loads units and again at each reload.
-// Invariant: of generators with one name only the one in the directory of the highest precedence counts; an empty file or a link to /dev/null
-// there switches it off.
+//
+// Invariants:
+//  1. Of generators with one name only the one in the directory of the highest precedence counts; an empty file or a link to /dev/null there switches
+//     it off.
+//  2. What a generator wrote again as it was keeps its inode and time stamps, so that a reload reads only what changed.
 package generator
 
 import (
@@ -10,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strconv"
 )
 
 // Directories hold generators, in order of precedence. Our own stand last: they are used where systemd's, which have the same names, aren't installed.
@@ -38,17 +42,32 @@ func OutputBelow(base string) Output {
 // Dirs lists them in the order of the arguments.
 func (o Output) Dirs() []string { return []string{o.Normal, o.Early, o.Late} }
 
-// Prepare makes the directories and empties them. It touches only /run, which cannot hang.
-func (o Output) Prepare() error {
+// Make makes the directories where they are missing.
+func (o Output) Make() error {
 	for _, d := range o.Dirs() {
-		if err := os.RemoveAll(d); err != nil {
-			return err
-		}
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Remove removes the directories with what is in them.
+func (o Output) Remove() error {
+	for _, d := range o.Dirs() {
+		if err := os.RemoveAll(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Apply makes the directories of to hold what those of o hold, see the function Apply.
+func (o Output) Apply(to Output) (problems []string) {
+	for i, d := range o.Dirs() {
+		problems = append(problems, Apply(d, to.Dirs()[i])...)
+	}
+	return problems
 }
 
 // Trim removes directories that stayed empty.
@@ -129,7 +148,9 @@ type Context struct {
 	Virtualization string // as systemd-detect-virt names it; "none" and "" say nothing
 	Container      bool
 	Architecture   string
-	Credentials    string
+	Confidential   string // technology of confidential virtualization, "" for none
+	Credentials    string // directories of the system's credentials
+	Encrypted      string
 }
 
 // Environment gives the assignments on top of base.
@@ -142,6 +163,9 @@ func (c Context) Environment(base []string) []string {
 	env = append(env, "SYSTEMD_SCOPE="+scope)
 	if !c.User {
 		env = append(env, "SYSTEMD_IN_INITRD="+zeroOne(c.Initrd))
+		if c.SoftReboots > 0 {
+			env = append(env, "SYSTEMD_SOFT_REBOOTS_COUNT="+strconv.Itoa(c.SoftReboots))
+		}
 		if !c.Initrd {
 			env = append(env, "SYSTEMD_FIRST_BOOT="+zeroOne(c.FirstBoot))
 		}
@@ -153,11 +177,17 @@ func (c Context) Environment(base []string) []string {
 		}
 		env = append(env, "SYSTEMD_VIRTUALIZATION="+kind+":"+c.Virtualization)
 	}
+	if c.Confidential != "" && c.Confidential != "none" {
+		env = append(env, "SYSTEMD_CONFIDENTIAL_VIRTUALIZATION="+c.Confidential)
+	}
 	if c.Architecture != "" {
 		env = append(env, "SYSTEMD_ARCHITECTURE="+c.Architecture)
 	}
 	if c.Credentials != "" {
 		env = append(env, "CREDENTIALS_DIRECTORY="+c.Credentials)
+	}
+	if c.Encrypted != "" {
+		env = append(env, "ENCRYPTED_CREDENTIALS_DIRECTORY="+c.Encrypted)
 	}
 	return env
 }

@@ -1,23 +1,29 @@
 package manager
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"path"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/generator"
+	"github.com/muster-init/muster/pkg/generator/environmentd"
 	"github.com/muster-init/muster/pkg/kernel"
+	"github.com/muster-init/muster/pkg/kernel/facts"
 )
 
 const (
 	// generatorTimeout is how long all generators together may take; the rest is killed.
 	generatorTimeout = 90 * time.Second
-	// generatorStatus is the exit status of a generator that could not be executed.
+	// generatorStatus is the exit status of a helper that could not be executed.
 	generatorStatus = 203
+	// sandboxStatus is that of a generator whose sandbox could not be made.
+	sandboxStatus = 226
+	// generatorEnvironmentMax bounds what an environment generator may print.
+	generatorEnvironmentMax = 1 << 20
 )
 
 // runGenerators runs all generators in parallel and waits for them. At boot nothing else can be done meanwhile, because units can't be loaded before; it
@@ -27,175 +33,211 @@ func (m *Manager) runGenerators() error {
 		return nil
 	}
 	m.stamps.GeneratorsStart = m.now()
-	run := m.generatorRun()
-	problems := run.all()
+	result := m.generatorRun().all()
 	m.stamps.GeneratorsFinish = m.now()
-	for _, p := range problems {
-		m.log.err("", "%s", p)
-	}
+	m.generated(result)
 	return nil
+}
+
+// generated takes over what generators gave, on the loop.
+func (m *Manager) generated(r generatorResult) {
+	for _, text := range r.problems {
+		m.log.err("", "%s", text)
+	}
+	for _, text := range r.notes {
+		m.log.notice("", "%s", text)
+	}
+	m.generatedEnvironment = r.environment
+	m.environment = mergeEnvironment(m.defaultEnvironment(), m.clientEnvironment)
 }
 
 // generatorRun is everything that a run needs, so that it can go on a worker.
 type generatorRun struct {
-	list    []string
-	output  generator.Output
-	env     []string
-	helpers *helpers
+	units, environment []string // generators by path
+	staging, output    generator.Output
+	env                []string // the manager's block
+	context            generator.Context
+	helpers            *helpers
+	sandbox            bool
+	writable           []string // mount points that stay writable in the sandbox
+	timeout            time.Duration
+}
+
+// generatorResult is what came of it: messages about what failed, what those that succeeded had to say, and assignments of the environment.
+type generatorResult struct{ problems, notes, environment []string }
+
+func (r *generatorResult) problem(format string, args ...any) {
+	r.problems = append(r.problems, fmt.Sprintf(format, args...))
 }
 
 func (m *Manager) generatorRun() *generatorRun {
-	base, dirs := "/run/systemd", generator.SystemDirectories
+	base, units, environment := "/run/systemd", generator.SystemDirectories, generator.SystemEnvironmentDirectories
 	if !m.system {
-		base, dirs = m.dirs.runtime+"/systemd", generator.UserDirectories
+		base, units, environment = m.dirs.runtime+"/systemd", generator.UserDirectories, generator.UserEnvironmentDirectories
 	}
-	ctx := generator.Context{
-		User: !m.system, Initrd: inInitrd(), FirstBoot: m.facts.FirstBoot, Virtualization: m.facts.Virtualization, Container: m.facts.Container,
-		Architecture: kernel.Architecture(), Credentials: m.facts.Credentials,
+	return &generatorRun{
+		units: generator.List("", units), environment: generator.List("", environment),
+		output: generator.OutputBelow(base), staging: generator.OutputBelow(base + "/generator.staging"),
+		env: mergeEnvironment(m.defaultEnvironmentWithout(), m.clientEnvironment), helpers: m.helpers, sandbox: m.system, timeout: generatorTimeout,
+		context: generator.Context{
+			User: !m.system, Initrd: inInitrd(), FirstBoot: m.facts.FirstBoot, Virtualization: m.facts.Virtualization, Container: m.facts.Container,
+			Architecture: kernel.Architecture(), Credentials: m.facts.Credentials, Encrypted: os.Getenv("ENCRYPTED_CREDENTIALS_DIRECTORY"),
+			Confidential: facts.ConfidentialVM(""),
+		},
 	}
-	return &generatorRun{list: generator.List("", dirs), output: generator.OutputBelow(base), env: ctx.Environment(m.environment), helpers: m.helpers}
 }
 
-// all starts every generator and waits by pidfd, which works beside the reaper of the loop. It returns what went wrong, a message each.
-func (g *generatorRun) all() (problems []string) {
-	if err := g.output.Prepare(); err != nil {
-		return []string{fmt.Sprintf("generators: %v", err)}
+// all runs the environment generators and then, with what they gave, those of units.
+func (g *generatorRun) all() generatorResult {
+	var r generatorResult
+	deadline := time.Now().Add(g.timeout)
+	g.runEnvironment(&r, deadline)
+	g.env = g.context.Environment(mergeEnvironment(g.env, r.environment))
+	if len(g.units) == 0 {
+		if err := g.output.Remove(); err != nil {
+			r.problem("generators: %v", err)
+		}
+		return r
 	}
-	defer g.output.Trim()
-	type running struct {
-		path   string
-		child  *kernel.Child
-		stderr int
+	if err := g.prepare(&r); err != nil {
+		r.problem("generators: %v", err)
+		return r
 	}
-	var list []running
-	for _, path := range g.list {
-		child, stderr, err := g.start(path)
+	g.runUnits(&r, deadline)
+	g.finish(&r)
+	return r
+}
+
+// prepare makes the directories. In the sandbox the output goes to the staging directories, which are mounted over the real ones there, so that the
+// units of the last run are there until those of this one are complete. Without it the old directories are moved away.
+func (g *generatorRun) prepare(r *generatorResult) error {
+	if err := g.staging.Remove(); err != nil {
+		return err
+	}
+	if g.sandbox {
+		if err := g.staging.Make(); err != nil {
+			return err
+		}
+		if err := g.output.Make(); err != nil {
+			return err
+		}
+		g.writable = writableMounts()
+		err := g.trySandbox()
+		if err == nil {
+			return nil
+		}
+		g.sandbox = false
+		r.notes = append(r.notes, fmt.Sprintf("generators: they run without a sandbox: %v", err))
+		if err := g.staging.Remove(); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(path.Dir(g.staging.Normal), 0o755); err != nil {
+		return err
+	}
+	for i, dir := range g.output.Dirs() {
+		if err := os.Rename(dir, g.staging.Dirs()[i]); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+	}
+	return g.output.Make()
+}
+
+// finish puts the new output in place; what is as it was stays untouched, so that a reload need not read it again.
+func (g *generatorRun) finish(r *generatorResult) {
+	if g.sandbox {
+		r.problems = append(r.problems, g.staging.Apply(g.output)...)
+	} else {
+		r.problems = append(r.problems, g.output.Apply(g.staging)...)
+		err := g.output.Remove()
+		for i, dir := range g.staging.Dirs() {
+			if err == nil {
+				err = os.Rename(dir, g.output.Dirs()[i])
+			}
+		}
 		if err != nil {
-			problems = append(problems, fmt.Sprintf("%s: %v", path, err))
+			r.problem("generators: %v", err)
+		}
+	}
+	if err := os.RemoveAll(path.Dir(g.staging.Normal)); err != nil {
+		r.problem("generators: %v", err)
+	}
+	g.output.Trim()
+}
+
+func (g *generatorRun) runUnits(r *generatorResult, deadline time.Time) {
+	list := make([]*generatorChild, 0, len(g.units))
+	for _, program := range g.units {
+		c, err := g.start(program, append([]string{program}, g.output.Dirs()...), g.env, g.sandbox)
+		if err != nil {
+			r.problem("%s: %v", path.Base(program), err)
 			continue
 		}
-		list = append(list, running{path, child, stderr})
+		list = append(list, c)
 	}
-	deadline := time.Now().Add(generatorTimeout)
-	for _, r := range list {
-		text := readAllUntil(r.stderr, deadline)
-		status, err := g.wait(r.child, deadline)
-		g.helpers.forget(r.child.Pid)
-		r.child.Release()
-		_ = unix.Close(r.child.PidFD)
-		name := filepath.Base(r.path)
-		switch {
-		case err != nil:
-			problems = append(problems, fmt.Sprintf("%s: %v", name, err))
-		case status != "":
-			problems = append(problems, fmt.Sprintf("%s: %s%s", name, status, quoted(text)))
+	g.await(list, deadline)
+	for _, c := range list {
+		c.report(r)
+	}
+}
+
+// runEnvironment runs environment generators one after another: each sees what those before it gave (systemd.environment-generator(7)).
+func (g *generatorRun) runEnvironment(r *generatorResult, deadline time.Time) {
+	for _, program := range g.environment {
+		env := g.context.Environment(mergeEnvironment(g.env, r.environment))
+		c, err := g.start(program, []string{program}, env, false)
+		if err != nil {
+			r.problem("%s: %v", path.Base(program), err)
+			continue
 		}
+		g.await([]*generatorChild{c}, deadline)
+		c.report(r)
+		if c.status != "" {
+			continue
+		}
+		pairs, messages := environmentd.Parse(path.Base(program), string(c.output.text))
+		for _, p := range pairs {
+			r.environment = mergeEnvironment(r.environment, []string{p.Name + "=" + p.Value})
+		}
+		r.problems = append(r.problems, messages...)
 	}
-	return problems
 }
 
-func quoted(text string) string {
-	if text == "" {
-		return ""
+// report turns what a generator said into messages, a line each.
+func (c *generatorChild) report(r *generatorResult) {
+	name := path.Base(c.program)
+	said := strings.TrimRight(string(c.errors.text), "\n")
+	if c.status == "" {
+		for line := range strings.SplitSeq(said, "\n") {
+			if line != "" {
+				r.notes = append(r.notes, name+": "+line)
+			}
+		}
+		return
 	}
-	return ": " + text
+	r.problem("%s: %s%s", name, c.status, quoted(said))
 }
 
-func (g *generatorRun) start(path string) (child *kernel.Child, stderr int, err error) {
-	var pipe [2]int
-	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		return nil, -1, err
-	}
-	defer unix.Close(pipe[1])
+// trySandbox makes the sandbox in a child that does nothing in it.
+func (g *generatorRun) trySandbox() error {
 	var l kernel.OpList
-	l.Setsid(generatorStatus)
-	l.OpenTo(generatorStatus, "/dev/null", unix.O_RDWR, 0, 0)
-	l.Dup(generatorStatus, pipe[1], 2)
-	l.Dup(generatorStatus, 2, 1)
-	l.CloexecFrom(generatorStatus, 3)
-	helperLimits(&l)
-	l.Umask(0o022)
-	l.Exec(generatorStatus, path, append([]string{path}, g.output.Dirs()...), g.env)
-	child, err = g.helpers.spawn(&l, kernel.SpawnOptions{})
+	g.enterSandbox(&l)
+	l.Exit(0)
+	child, err := g.helpers.spawn(&l, kernel.SpawnOptions{Flags: unix.CLONE_NEWNS})
 	if err != nil {
-		_ = unix.Close(pipe[0])
-		return nil, -1, err
+		return err
 	}
-	return child, pipe[0], nil
-}
-
-const generatorOutputMax = 64 << 10
-
-// readAllUntil reads what a generator says until it has closed its output or the time is over.
-func readAllUntil(fd int, deadline time.Time) string {
-	defer unix.Close(fd)
-	var text []byte
-	buf := make([]byte, 4096)
-	for len(text) < generatorOutputMax {
-		left := time.Until(deadline)
-		if left <= 0 {
-			break
-		}
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left.Milliseconds())+1)
-		if err == unix.EINTR {
-			continue
-		}
-		if n <= 0 {
-			break
-		}
-		n, err = unix.Read(fd, buf)
-		if n <= 0 || err != nil {
-			break
-		}
-		text = append(text, buf[:n]...)
-	}
-	for len(text) > 0 && text[len(text)-1] == '\n' {
-		text = text[:len(text)-1]
-	}
-	return string(text)
-}
-
-// wait waits for the end of a child; after the deadline it is killed. status is "" for success. The loop may be the one that reaps it.
-func (g *generatorRun) wait(child *kernel.Child, deadline time.Time) (status string, err error) {
-	for {
-		left := time.Until(deadline)
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(child.PidFD), Events: unix.POLLIN}}, max(0, int(left.Milliseconds())+1))
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return "", err
-		}
-		if n == 0 {
-			_ = kernel.PidFDSignal(child.PidFD, unix.SIGKILL)
-			return fmt.Sprintf("did not end within %v and was killed", generatorTimeout), nil
-		}
-		exit, ok, err := kernel.ReapPidFD(child.PidFD)
-		if err == nil && ok {
-			return exitText(exit), nil
-		}
-		if taken := g.helpers.take(child.Pid); taken != nil {
-			return exitText(*taken), nil
-		}
-		if err != nil && !errors.Is(err, unix.ECHILD) {
-			return "", err
-		}
-		time.Sleep(time.Millisecond) // reaped by the loop, which is about to hand it over
-	}
-}
-
-func exitText(exit kernel.Exit) string {
+	status, err := g.helpers.wait(child, time.Now().Add(10*time.Second))
+	g.helpers.forget(child.Pid)
+	result := child.Release()
+	_ = unix.Close(child.PidFD)
 	switch {
-	case exit.Code != kernel.CLDExited:
-		return fmt.Sprintf("was killed by signal %d", exit.Status)
-	case exit.Status != 0:
-		return fmt.Sprintf("failed with status %d", exit.Status)
+	case result.Err() != nil:
+		return result.Err()
+	case err != nil:
+		return err
+	case status != "":
+		return fmt.Errorf("a trial %s", status)
 	}
-	return ""
-}
-
-// exists reports whether a file is there, links not followed.
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
+	return nil
 }

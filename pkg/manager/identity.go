@@ -117,6 +117,11 @@ func loopbackUp() error {
 // defaultEnvironment is the manager's environment block for services: what the kernel and the container manager gave is not passed on; PATH and the
 // locale are (systemd.exec(5), "Environment Variables in Spawned Processes").
 func (m *Manager) defaultEnvironment() []string {
+	return mergeEnvironment(m.defaultEnvironmentWithout(), m.generatedEnvironment)
+}
+
+// defaultEnvironmentWithout is the block without what environment generators gave.
+func (m *Manager) defaultEnvironmentWithout() []string {
 	var env []string
 	if m.system {
 		env = append(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin")

@@ -74,10 +74,12 @@ type Manager struct {
 
 	environment       []string // the manager's environment block for services
 	clientEnvironment []string // what clients have set on top of the configured one
-	memoryTotal       uint64   // bytes
-	pidsTotal         uint64
-	consoleTerm       string
-	serviceWatchdogs  bool
+	// generatedEnvironment is what environment generators gave at the last boot or reload.
+	generatedEnvironment []string
+	memoryTotal          uint64 // bytes
+	pidsTotal            uint64
+	consoleTerm          string
+	serviceWatchdogs     bool
 
 	objective      objective
 	exitStatus     int

@@ -204,8 +204,7 @@ func (s *shadow) run() (imageID, error) {
 		return id, err
 	}
 	said := readAllUntil(pipe[0], s.deadline)
-	g := generatorRun{helpers: s.helpers}
-	status, err := g.wait(child, s.deadline)
+	status, err := s.helpers.wait(child, s.deadline)
 	s.helpers.forget(child.Pid)
 	result := child.Release()
 	_ = unix.Close(child.PidFD)

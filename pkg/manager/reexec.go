@@ -27,6 +27,7 @@ const (
 type shellState struct {
 	Kept           map[string]int `json:"kept"` // listening sockets by name
 	Environment    []string       `json:"environment,omitempty"`
+	Generated      []string       `json:"generated_environment,omitempty"`
 	LogLevel       *int           `json:"log_level,omitempty"` // set at run time
 	LogTarget      string         `json:"log_target,omitempty"`
 	ShowStatus     string         `json:"show_status,omitempty"`
@@ -106,7 +107,8 @@ func (m *Manager) restoreShell(records map[string][]byte) {
 	m.exits = takeExits(records)
 	m.keptFDs, m.booted, m.stamps = s.Kept, s.Booted, s.Stamps
 	m.crashes, m.exitStatus, m.rebootArgument = s.Crashes, s.ExitStatus, s.RebootArgument
-	m.clientEnvironment, m.restored, m.suspect = s.Environment, s, s.Suspect
+	m.clientEnvironment, m.generatedEnvironment, m.restored, m.suspect = s.Environment, s.Generated, s, s.Suspect
+	m.environment = mergeEnvironment(m.defaultEnvironment(), m.clientEnvironment)
 	if s.GUID != "" {
 		m.guid = s.GUID
 	}
@@ -139,7 +141,7 @@ func (m *Manager) saveShell() {
 		return
 	}
 	s := shellState{
-		Kept: map[string]int{}, Began: m.began, Environment: m.clientEnvironment, ExitStatus: m.exitStatus, Booted: m.booted, Stamps: m.stamps, Crashes: m.crashes,
+		Kept: map[string]int{}, Began: m.began, Environment: m.clientEnvironment, Generated: m.generatedEnvironment, ExitStatus: m.exitStatus, Booted: m.booted, Stamps: m.stamps, Crashes: m.crashes,
 		GUID: m.guid, RebootArgument: m.rebootArgument, Suspect: m.suspect, LogLevel: m.log.override, LogTarget: m.log.targetOverride, ShowStatus: m.console.override,
 	}
 	for name, fd := range m.keptFDs {

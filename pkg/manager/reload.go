@@ -21,11 +21,12 @@ func (m *Manager) reload(done func(err error)) {
 	run := m.generatorRun()
 	path, version := m.src.Path(), m.src.Version()
 	queued := m.work.add(func() func() {
-		problems := run.all()
+		result := run.all()
 		cfg, messages, err := loadManagerConfig(m.system)
 		now := loader.Scan(path)
 		return func() {
-			for _, p := range append(problems, messages...) {
+			m.generated(result)
+			for _, p := range messages {
 				m.log.warning("", "%s", p)
 			}
 			if err == nil {

@@ -88,7 +88,13 @@ func TestInstalledBootsWithoutSystemd(t *testing.T) {
 			t.Fatalf("the bare root has %s", path)
 		}
 	}
-	b := bootInstalled(t, base, install(t))
+	b := bootInstalled(t, base, install(t), map[string]box.File{
+		"/etc/fstab":    {Content: "tmpfs /mnt/ours tmpfs size=1M,mode=0711 0 0\n/usr/share /mnt/bound none bind,ro 0 0\n/dev/nothing /mnt/x ext4 noauto 0 2\nwrong\n"},
+		"/etc/rc.local": {Content: "#!/bin/sh\ntouch /run/rc-local-ran\n", Mode: 0o755},
+		"/etc/init.d/old": {Mode: 0o755, Content: "#!/bin/sh\n### BEGIN INIT INFO\n# Provides: old\n# Required-Start: $remote_fs\n### END INIT INFO\n" +
+			"touch /run/old-$1\n"},
+		"/etc/rc2.d/S01old": {Link: "../init.d/old"},
+	})
 	inside := func(argv ...string) string {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -116,6 +122,7 @@ func TestInstalledBootsWithoutSystemd(t *testing.T) {
 	if got := inside("sh", "-c", `for i in $(seq 100); do pgrep -x agetty >/dev/null && break; sleep 0.1; done; ps -o tty= -C agetty`); got != "console" {
 		t.Errorf("terminal of the login prompt: %q", got)
 	}
+	generated(t, inside)
 	waitConsole(t, b, "muster login:")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -124,10 +131,31 @@ func TestInstalledBootsWithoutSystemd(t *testing.T) {
 	}
 }
 
+// generated looks at what our own generators made of the files of an old system.
+func generated(t *testing.T, inside func(argv ...string) string) {
+	t.Helper()
+	if got := inside("sh", "-c", "stat -c %a /mnt/ours; mountpoint -q /mnt/bound && echo bound; mountpoint -q /mnt/x || echo not x; ls /run/rc-local-ran /run/old-start"); got !=
+		"711\nbound\nnot x\n/run/old-start\n/run/rc-local-ran" {
+		t.Errorf("mounts and scripts: %q", got)
+	}
+	for unit, from := range map[string]string{"mnt-ours.mount": "/run/systemd/generator/mnt-ours.mount", "old.service": "/run/systemd/generator.late/old.service",
+		"rc-local.service": "/usr/lib/muster/system/rc-local.service", "systemd-remount-fs.service": "/usr/lib/muster/system/systemd-remount-fs.service"} {
+		if got := inside("musterctl", "show", "-p", "ActiveState", "-p", "FragmentPath", unit); !strings.Contains(got, from) || !strings.Contains(got, "ActiveState=active") {
+			t.Errorf("%s: %s, want %s", unit, got, from)
+		}
+	}
+	if got := inside("musterctl", "list-units", "--failed", "--no-legend", "--plain"); got != "" {
+		t.Errorf("failed: %s", got)
+	}
+}
+
 // bootInstalled boots base with the tree of `make install` over it and the console getty enabled.
-func bootInstalled(t *testing.T, base, installed string) *box.Box {
+func bootInstalled(t *testing.T, base, installed string, more map[string]box.File) *box.Box {
 	t.Helper()
 	files := box.Identity()
+	for path, file := range more {
+		files[path] = file
+	}
 	files["/etc/systemd/system/getty.target.wants/console-getty.service"] = box.File{Link: "/usr/lib/muster/system/console-getty.service"}
 	b, err := box.Start(box.Options{
 		Root: base, Init: "/usr/lib/muster/muster", Files: files,

@@ -74,26 +74,37 @@ func (own *ownBoot) consoleMisses(console string) string {
 	return ""
 }
 
-// unitFiles are the scenario's units as files of the container.
+// unitFiles are the scenario's units and, from its directory files, other files of the container: those count for a boot of its own only.
 func unitFiles(dir string) (map[string]box.File, error) {
 	files := map[string]box.File{}
-	top := filepath.Join(dir, "units")
-	err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+	for top, target := range map[string]string{filepath.Join(dir, "units"): "/etc/systemd/system", filepath.Join(dir, "files"): "/"} {
+		if err := addFiles(files, top, target); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+func addFiles(files map[string]box.File, top, target string) error {
+	return filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			if os.IsNotExist(err) {
 				return nil
 			}
 			return err
 		}
-		inside := filepath.Join("/etc/systemd/system", strings.TrimPrefix(path, top))
+		inside := filepath.Join(target, strings.TrimPrefix(path, top))
 		if entry.Type()&fs.ModeSymlink != 0 {
 			target, err := os.Readlink(path)
 			files[inside] = box.File{Link: target}
 			return err
 		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
 		content, err := os.ReadFile(path)
-		files[inside] = box.File{Content: string(content)}
+		files[inside] = box.File{Content: string(content), Mode: info.Mode().Perm()}
 		return err
 	})
-	return files, err
 }

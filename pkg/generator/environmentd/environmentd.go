@@ -55,6 +55,19 @@ func Generate(files []Source, lookup func(name string) (string, bool)) (list []v
 	return list, messages
 }
 
+// Parse reads what Format wrote: assignments whose values are taken as they are.
+func Parse(path, text string) (list []value.Pair, messages []string) {
+	p := parser{path: path, text: text, line: 1}
+	for len(list) < variablesMax {
+		a, ok := p.next()
+		if !ok {
+			break
+		}
+		list = append(list, value.Pair{Name: a.name, Value: a.value})
+	}
+	return list, p.messages
+}
+
 // Format writes the assignments as systemd.environment-generator(7) wants them.
 func Format(list []value.Pair) string {
 	var b strings.Builder

@@ -43,11 +43,17 @@ var generators = map[string]func(m *machine) *output.Tree{
 // environmentGenerator prints assignments instead of writing units (systemd.environment-generator(7)).
 const environmentGenerator = "30-systemd-environment-d-generator"
 
-// Names are all names that the program answers to.
-func Names() []string {
-	names := []string{environmentGenerator}
+// userGenerators are those of user managers.
+var userGenerators = map[string]func(m *machine) *output.Tree{}
+
+// Paths are all names that the program answers to, each with the directory it belongs into.
+func Paths() []string {
+	names := []string{"user-environment-generators/" + environmentGenerator}
 	for n := range generators {
-		names = append(names, n)
+		names = append(names, "system-generators/"+n)
+	}
+	for n := range userGenerators {
+		names = append(names, "user-generators/"+n)
 	}
 	sort.Strings(names)
 	return names
@@ -72,11 +78,18 @@ func Main(p Process, argv []string) (status int) {
 		}
 	}()
 	m := &machine{Process: p}
+	generate := generators[name]
+	if generate == nil {
+		generate = userGenerators[name]
+	}
 	switch {
+	case name == "--list":
+		fmt.Fprintln(p.Stdout, strings.Join(Paths(), "\n"))
+		return 0
 	case name == environmentGenerator:
 		return m.environment()
 	case !known(name):
-		fmt.Fprintf(p.Stderr, "muster-generator NORMAL-DIR [EARLY-DIR LATE-DIR], called as one of:\n  %s\n", strings.Join(Names(), "\n  "))
+		fmt.Fprintf(p.Stderr, "muster-generator NORMAL-DIR [EARLY-DIR LATE-DIR] (or --list), called as one of:\n  %s\n", strings.Join(Paths(), "\n  "))
 		return 2
 	case len(argv) != 2 && len(argv) != 4:
 		fmt.Fprintf(p.Stderr, "%s: one or three directories are wanted, not %d\n", name, len(argv)-1)
@@ -86,7 +99,7 @@ func Main(p Process, argv []string) (status int) {
 	if len(argv) == 4 {
 		copy(dirs[:], argv[1:])
 	}
-	tree := generators[name](m)
+	tree := generate(m)
 	if !m.write(tree, dirs) || tree.Failed() {
 		status = 1
 	}
@@ -97,7 +110,7 @@ func Main(p Process, argv []string) (status int) {
 }
 
 func known(name string) bool {
-	return name == environmentGenerator || generators[name] != nil
+	return name == environmentGenerator || generators[name] != nil || userGenerators[name] != nil
 }
 
 // write puts the tree into the directories. It goes on after an error: one unit that is there already must not cost the others.

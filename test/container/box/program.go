@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +29,7 @@ const (
 	musterPath    = "/usr/lib/muster/muster"
 	executorPath  = "/usr/lib/muster/muster-executor"
 	pamPath       = "/usr/lib/muster/muster-pam"
+	generatorPath = "/usr/lib/muster/muster-generator"
 	musterctlPath = "/usr/bin/musterctl"
 )
 
@@ -50,11 +52,16 @@ func musterProgram(ctx context.Context, repository string) (Program, error) {
 		return Program{}, err
 	}
 	program := Program{Name: "muster", Path: musterPath, Ctl: "systemctl"}
-	for name, target := range map[string]string{"muster": musterPath, "muster-executor": executorPath, "muster-pam": pamPath, "musterctl": musterctlPath} {
+	for name, target := range map[string]string{"muster": musterPath, "muster-executor": executorPath, "muster-pam": pamPath, "muster-generator": generatorPath, "musterctl": musterctlPath} {
 		if _, err := os.Stat(filepath.Join(repository, "cmd", name)); err == nil {
 			program.Binds = append(program.Binds, Bind{Source: filepath.Join(bin, name), Target: target})
 		}
 	}
+	generators, err := linkGenerators(bin)
+	if err != nil {
+		return Program{}, err
+	}
+	program.Binds = append(program.Binds, generators...)
 	for _, manager := range []string{"system", "user"} {
 		program.Binds = append(program.Binds, Bind{Source: filepath.Join(repository, "units", manager), Target: "/usr/lib/muster/" + manager})
 	}
@@ -155,4 +162,29 @@ func (b *Box) Shutdown(ctx context.Context) (Status, error) {
 		return Status{}, fmt.Errorf("container: power-off: %w", err)
 	}
 	return b.Wait(ctx)
+}
+
+// linkGenerators makes the links to muster-generator in directories beside it, as `make install` does, from the names it says it answers to.
+func linkGenerators(bin string) ([]Bind, error) {
+	list, err := exec.Command(filepath.Join(bin, "muster-generator"), "--list").Output()
+	if err != nil {
+		return nil, fmt.Errorf("muster-generator --list: %w", err)
+	}
+	var binds []Bind
+	made := map[string]bool{}
+	for _, path := range strings.Fields(string(list)) {
+		kind, name := filepath.Split(path)
+		dir := filepath.Join(bin, kind)
+		if !made[kind] {
+			made[kind] = true
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				return nil, err
+			}
+			binds = append(binds, Bind{Source: dir, Target: filepath.Join("/usr/lib/muster", kind)})
+		}
+		if err := os.Symlink("../muster-generator", filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+	}
+	return binds, nil
 }
