@@ -251,7 +251,7 @@ func Slice(u *unit.Unit, env *Env) string {
 	if s := u.GetCgroup().Slice; s != "" {
 		return s
 	}
-	if u.Perpetual || u.Type == unit.TypeMount && isExtrinsicMount(u.GetMount().Where) {
+	if u.Perpetual || u.Type == unit.TypeMount && (!env.System || isExtrinsicMount(u.GetMount().Where)) {
 		return rootSlice
 	}
 	base := "app"

@@ -184,7 +184,7 @@ func (l *list) mount() {
 
 func (l *list) mountDefaults() {
 	m := l.u.GetMount()
-	if m.Where == "/" || isExtrinsicMount(m.Where) {
+	if !l.env.System || m.Where == "/" || isExtrinsicMount(m.Where) { // a user's manager only looks on
 		return
 	}
 	l.add("", umountTarget, unit.DepBefore, unit.DepConflicts)

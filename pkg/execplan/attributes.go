@@ -63,6 +63,11 @@ func (b *builder) attributes() error {
 		p.Sched = &plan.Sched{Policy: e.CPUSchedulingPolicy, Priority: e.CPUSchedulingPriority, ResetOnFork: e.CPUSchedulingResetOnFork}
 	}
 	p.WorkingDirectory, p.WorkingHome, p.WorkingOptional = e.WorkingDirectory, e.WorkingDirectoryHome, e.WorkingDirectoryMissingOK
+	if p.WorkingDirectory == "" && !p.WorkingHome && b.ctx.UserMode {
+		// Users' services start at home, where there is one.
+		p.WorkingDirectory, _ = plan.LookupEnv(b.ctx.ManagerEnv, "HOME")
+		p.WorkingOptional = true
+	}
 	if p.WorkingHome {
 		b.tier2("WorkingDirectory=~")
 	}

@@ -123,15 +123,38 @@ func (p Paths) read(name, path string) (*file, error) {
 	if err != nil {
 		return f, err
 	}
-	src := unit.Source{Name: name, Fragment: &unit.File{Path: path, Text: string(text)}}
+	src := unit.Source{Name: name, Fragment: &unit.File{Path: path, Text: onlyInstall(string(text))}}
 	for _, d := range p.dropIns(name) {
 		if text, err := os.ReadFile(p.abs(d)); err == nil {
-			src.DropIns = append(src.DropIns, unit.File{Path: d, Text: string(text)})
+			src.DropIns = append(src.DropIns, unit.File{Path: d, Text: onlyInstall(string(text))})
 		}
 	}
 	u, _ := unit.Load(&unit.Host{Specifiers: &unit.SpecifierContext{}}, unit.BuiltinDefaults(), &src)
 	f.install = u.Install
 	return f, nil
+}
+
+// onlyInstall keeps the lines of [Install]. What stands in other sections must not matter: a command line with a specifier that only the manager
+// knows would make the whole unit bad here.
+func onlyInstall(text string) string {
+	var b strings.Builder
+	inside, continued := false, false
+	for line := range strings.Lines(text) {
+		trimmed := strings.TrimSpace(line)
+		if !continued && strings.HasPrefix(trimmed, "[") {
+			inside = trimmed == "[Install]"
+		}
+		if inside {
+			b.WriteString(line)
+		} else {
+			b.WriteString("\n") // messages name the line
+		}
+		comment := strings.HasPrefix(trimmed, "#") || strings.HasPrefix(trimmed, ";")
+		if !(continued && comment) { // comments don't end a continuation
+			continued = !comment && strings.HasSuffix(strings.TrimRight(line, "\r\n"), "\\")
+		}
+	}
+	return b.String()
 }
 
 // dropIns lists NAME.d/*.conf: [Install] may be extended there too.

@@ -61,6 +61,11 @@ func (m *Manager) unitChanged(e machine.UnitChanged) {
 		return
 	}
 	switch e.Unit {
+	case "basic.target":
+		if !m.system && !m.booted {
+			// A login waits for the user's manager; it must not wait for all that the user starts.
+			m.notifyReady("Reached basic.target.")
+		}
 	case "dbus.service", "dbus-broker.service":
 		m.bus.connectBroker()
 	case "systemd-journald.service", "systemd-journald.socket":
@@ -76,7 +81,7 @@ func (m *Manager) bootFinished() {
 	m.log.write(6, "", []string{"MESSAGE_ID=" + journal.MsgStartupFinished,
 		fmt.Sprintf("USERSPACE_USEC=%d", userspace)}, "Startup finished in %s.", span(userspace))
 	m.bus.api.StartupFinished()
-	m.notifySupervisor("READY=1", "STATUS=Startup finished in "+span(userspace)+".")
+	m.notifyReady("Startup finished in " + span(userspace) + ".")
 	m.console.trouble = false
 	m.saveShell()
 	m.freeMemory()

@@ -17,6 +17,13 @@ const killPasses = 16
 
 // kill carries out machine.Kill and answers it at once: listing a cgroup and sending signals cannot hang.
 func (m *Manager) kill(e machine.Kill) {
+	if m.spareSession(e) {
+		return
+	}
+	m.killNow(e)
+}
+
+func (m *Manager) killNow(e machine.Kill) {
 	k := killer{m: m, e: e, done: map[int32]bool{}}
 	if e.MainPID > 0 {
 		k.one(e.MainPID, "main")

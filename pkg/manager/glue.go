@@ -27,7 +27,6 @@ import (
 	"github.com/muster-init/muster/pkg/job"
 	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/loader"
-	"github.com/muster-init/muster/pkg/notify"
 	"github.com/muster-init/muster/pkg/spawn"
 	"github.com/muster-init/muster/pkg/unit"
 	"github.com/muster-init/muster/pkg/unit/value"
@@ -291,22 +290,6 @@ func memoryText() string {
 	var s runtime.MemStats
 	runtime.ReadMemStats(&s)
 	return fmt.Sprintf("Heap: %d bytes live in %d objects, %d bytes from the kernel, %d collections.", s.HeapAlloc, s.HeapObjects, s.Sys, s.NumGC)
-}
-
-// notifySupervisor tells whoever started us ($NOTIFY_SOCKET of the manager) how far we are.
-func (m *Manager) notifySupervisor(text ...string) {
-	socket := os.Getenv("NOTIFY_SOCKET")
-	if socket == "" {
-		return
-	}
-	s, err := notify.Open(socket)
-	if err == nil {
-		defer s.Close()
-		err = s.Send(text...)
-	}
-	if err != nil {
-		m.log.debug("", "%v", err)
-	}
 }
 
 // processState is the letter of /proc/PID/stat, 0 if there is no such process.

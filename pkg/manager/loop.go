@@ -73,7 +73,8 @@ func (m *Manager) turn() {
 		m.submit(machine.Tick{})
 	}
 	start := clock(unix.CLOCK_MONOTONIC)
-	for m.eng.Runnable() && m.objective == objectiveRun {
+	// A user manager that is about to exit lets the jobs end that wait for nothing else: somebody waits for that of exit.target.
+	for m.eng.Runnable() && (m.objective == objectiveRun || m.objective == objectiveExit && !m.system) {
 		m.submit(machine.Idle{})
 		if clock(unix.CLOCK_MONOTONIC)-start > idleBatchUSec {
 			break

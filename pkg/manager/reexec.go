@@ -213,6 +213,7 @@ func (m *Manager) reexecute() {
 	if back.Image >= 0 {
 		args = append(args, "--fallback="+back.String())
 	}
+	m.notifyReloading()
 	m.saveShell()
 	m.export()
 	m.bus.flush()
@@ -324,6 +325,9 @@ func (m *Manager) restoreOrStart() error {
 		m.box.end()
 		m.openTables()
 		m.openDevices()
+		if m.booted {
+			m.notifyReady("Ready.")
+		}
 		return nil
 	}
 	m.openTables()

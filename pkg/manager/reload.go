@@ -18,6 +18,7 @@ func (m *Manager) reload(done func(err error)) {
 	m.reloading = true
 	m.bus.api.Reloading(true)
 	m.log.info("", "Reloading.")
+	m.notifyReloading()
 	run := m.generatorRun()
 	path, version := m.src.Path(), m.src.Version()
 	queued := m.work.add(func() func() {
@@ -73,6 +74,7 @@ func (m *Manager) reloadDone() {
 		m.reload(nil)
 		return
 	}
+	m.notifyReady("Ready.")
 	for _, done := range waiters {
 		done(nil)
 	}

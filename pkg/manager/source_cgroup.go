@@ -286,6 +286,7 @@ func (c *cgroups) release(name string) {
 	if !ok || c.tree == nil {
 		return
 	}
+	c.releaseSubgroup(name, p)
 	if err := c.tree.Release(p); err != nil {
 		if errors.Is(err, cgroup.ErrBusy) {
 			return
@@ -296,6 +297,19 @@ func (c *cgroups) release(name string) {
 	delete(c.paths, name)
 	delete(c.units, p)
 	delete(c.inner, name)
+}
+
+// releaseSubgroup takes away the group of DelegateSubgroup=, which is a group of ours as well.
+func (c *cgroups) releaseSubgroup(name, path string) {
+	u := c.m.eng.Config(name)
+	if u == nil || !u.Type.HasCgroup() {
+		return
+	}
+	if cfg := u.GetCgroup(); cfg.Delegate && cfg.DelegateSubgroup != "" {
+		if err := c.tree.Release(path + "/" + cfg.DelegateSubgroup); err != nil {
+			c.m.log.debug(name, "%v", err)
+		}
+	}
 }
 
 // dirFD gives the group for CLONE_INTO_CGROUP; migrate: the child has to move itself.
