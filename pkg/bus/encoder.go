@@ -38,8 +38,15 @@ var errArrayLong = errors.New("array: longer than 64 MiB")
 
 // Reset forgets all content and errors and keeps the buffer.
 func (e *Encoder) Reset() {
+	if cap(e.buf) > bufferKept {
+		e.buf = nil
+	}
 	e.buf, e.base, e.fds, e.err = e.buf[:0], 0, e.fds[:0], nil
 }
+
+// bufferKept is the largest buffer that Reset keeps, in bytes: a list of ten
+// thousand units is asked for now and then, and takes megabytes.
+const bufferKept = 256 << 10
 
 // Bytes is the content so far. It is valid until the next append or Reset.
 func (e *Encoder) Bytes() []byte { return e.buf[e.base:] }

@@ -215,7 +215,13 @@ func (e *Engine) connect(u *Unit) {
 		e.connectMountUsers(u)
 	}
 	e.linkSocket(u)
+	if cap(e.scratchEdges) > scratchMax {
+		e.scratchEdges = nil // a target of thousands
+	}
 }
+
+// scratchMax is how many edges a buffer that is used again has room for.
+const scratchMax = 1024
 
 // mount gives the mount unit of this name if there is one, and remembers names that there is none for.
 func (e *Engine) mount(name string) *Unit {

@@ -24,33 +24,36 @@ type Loader struct {
 	host     *unit.Host
 	defaults *unit.Defaults
 	shared   *shared
-	sources  map[string]int64 // SourcePath= of loaded units, and when it was changed, ns
+	names    map[string]string // of units, to have each once
+	sources  map[string]int64  // SourcePath= of loaded units, and when it was changed, ns
 	report   func(unit.Message)
 }
 
 // New makes a loader for a search path. report gets every message about a unit file.
 func New(path []string, index *Index, host *unit.Host, defaults *unit.Defaults, report func(unit.Message)) *Loader {
+	l := &Loader{path: path, host: host, defaults: defaults, shared: newShared(), names: map[string]string{}, sources: map[string]int64{}, report: report}
 	if host.Intern == nil {
 		h := *host
-		h.Intern = interner()
-		host = &h
+		h.Intern = l.intern
+		l.host = &h
 	}
-	l := &Loader{path: path, host: host, defaults: defaults, shared: newShared(), sources: map[string]int64{}, report: report}
 	l.Use(index)
 	return l
 }
 
-// interner gives one string for all equal names of units: most are named by many others.
-func interner() func(s string) string {
-	names := map[string]string{}
-	return func(s string) string {
-		if known, ok := names[s]; ok {
-			return known
-		}
-		s = strings.Clone(s)
-		names[s] = s
-		return s
+// intern gives one string for all equal names of units: most are named by many others.
+func (l *Loader) intern(s string) string {
+	if known, ok := l.names[s]; ok {
+		return known
 	}
+	s = strings.Clone(s)
+	l.names[s] = s
+	return s
+}
+
+// Trim forgets what only saves memory while many units are loaded at once: the tables to find equal names and blocks with.
+func (l *Loader) Trim() {
+	l.names, l.shared = map[string]string{}, newShared()
 }
 
 // Index is the index in use.

@@ -17,6 +17,7 @@ import (
 // (parsers, tables, introspection). Those are clean and mapped from the file: whoever needs one again gets it from the page cache.
 func (m *Manager) freeMemory() {
 	m.spawner.filters.Clear()
+	m.src.Trim()
 	m.work.add(func() func() {
 		debug.FreeOSMemory()
 		dropCleanPages()
