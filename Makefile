@@ -19,7 +19,7 @@ GOFLAGS_BUILD := -trimpath -tags godbus_no_tcp -ldflags "-s -w"
 export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build test unit scenarios vm-test run root sim fuzz bench lint docs install clean
+.PHONY: help build test unit scenarios vm-test run run-container root sim fuzz bench lint docs install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ vm-test: ## scenarios in virtual machines (qemu, installed by apt where it is mi
 
 run: ## boot a Debian root in namespaces, a shell inside: INIT=muster|systemd ROOT=name|/path
 	@$(GO) run ./test/container run -init $(INIT) -root $(ROOT)
+
+run-container: ## boot muster as PID 1 of a container without any rights: several services in one pod
+	@$(GO) run ./test/container pod
 
 root: ## prepare the cached Debian root only: ROOT=trixie|bookworm|session|bare|trixie-vm|bookworm-vm
 	@$(GO) run ./test/container root -root $(ROOT)

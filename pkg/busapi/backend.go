@@ -58,6 +58,7 @@ type Backend interface {
 	// Processes lists the pids of a unit by cgroup path below the unit's own ("/" is the unit's).
 	Processes(unit string) (map[string][]int, error)
 	Usage(unit string) cgroup.Usage
+	Degraded(unit string) []Degraded
 	// UnitByPID finds the unit whose cgroup a process is in, "" none.
 	UnitByPID(pid int) string
 	// StoredFDs describes the fd store of a unit.

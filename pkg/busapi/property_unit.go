@@ -143,6 +143,7 @@ func unitInterface() *iface {
 		k.setProperties(k.unit)
 	}})
 	i.props = append(i.props, rowProperties(unit.InUnit, i.props)...)
+	i.props = append(i.props, ownUnitProperties()...)
 	return i.finish()
 }
 

@@ -20,6 +20,7 @@ func (s *systemctl) printStatus(name string, p properties, list []busProperty) {
 	s.statusActive(p)
 	s.statusTriggers(p)
 	s.statusConditions(p)
+	s.statusDegraded(orDefault(p.str("Id"), name))
 	s.statusMount(p)
 	s.statusField("Docs", p.strings("Documentation"))
 	s.statusSocket(p)

@@ -74,6 +74,8 @@ type Context struct {
 	// Sockets that keep the network and the IPC namespace of the unit, 0: none, each process makes its own.
 	NetStore, IPCStore [2]int32
 
+	WarnDegraded bool // DegradedPolicy=warn: where the kernel forbids namespaces, go on without what only protects
+
 	Filters *FilterCache // nil: every filter is made anew
 }
 

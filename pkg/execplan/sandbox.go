@@ -100,6 +100,10 @@ func (b *builder) sandbox() error {
 		}
 	}
 	p.MountNamespace = b.needsMountNamespace(s, p)
+	p.FailDegraded = !b.ctx.WarnDegraded
+	if p.MountNamespace {
+		p.MountSettings = mountSettings(p)
+	}
 	if p.MountNamespace || p.UsersPath != "" || p.PrivateNetwork || p.PrivateIPC || p.NetworkPath != "" || p.IPCPath != "" || isOn(p.PrivateUsers) || isOn(p.ProtectHostname) {
 		b.p.Sandbox = p
 		b.tier2(b.namespaceReason(p))
@@ -177,6 +181,28 @@ func (b *builder) needsMountNamespace(s *unit.Sandbox, p *plan.Sandbox) bool {
 		isOn(p.PrivateTmp) || p.PrivateDevices || p.PrivateIPC || p.IPCPath != "" || isOn(p.ProtectSystem) || isOn(p.ProtectHome) ||
 		isOn(p.ProtectControlGroups) || p.ProtectKernelTunables || p.ProtectKernelModules || p.ProtectKernelLogs ||
 		(p.ProtectProc != "" && p.ProtectProc != "default") || p.ProcSubset == "pid"
+}
+
+// mountSettings names the settings that the unit has for which a mount namespace is needed, for messages.
+func mountSettings(p *plan.Sandbox) string {
+	var names []string
+	for _, c := range []struct {
+		name string
+		on   bool
+	}{
+		{"PrivateTmp=", isOn(p.PrivateTmp)}, {"PrivateDevices=", p.PrivateDevices}, {"PrivateIPC=", p.PrivateIPC},
+		{"ProtectSystem=", isOn(p.ProtectSystem)}, {"ProtectHome=", isOn(p.ProtectHome)}, {"ProtectControlGroups=", isOn(p.ProtectControlGroups)},
+		{"ProtectKernelTunables=", p.ProtectKernelTunables}, {"ProtectKernelModules=", p.ProtectKernelModules},
+		{"ProtectKernelLogs=", p.ProtectKernelLogs}, {"ProtectProc=", p.ProtectProc != "" && p.ProtectProc != "default"},
+		{"ProcSubset=", p.ProcSubset == "pid"}, {"ReadWritePaths=", len(p.ReadWritePaths) > 0}, {"ReadOnlyPaths=", len(p.ReadOnlyPaths) > 0},
+		{"InaccessiblePaths=", len(p.InaccessiblePaths) > 0}, {"NoExecPaths=", len(p.NoExecPaths) > 0}, {"BindPaths=", len(p.Binds) > 0},
+		{"TemporaryFileSystem=", len(p.Tmpfs) > 0}, {"MountFlags=", p.MountPropagation != 0}, {"MountAPIVFS=", p.MountAPIVFS},
+	} {
+		if c.on {
+			names = append(names, c.name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 func (b *builder) namespaceReason(p *plan.Sandbox) string {

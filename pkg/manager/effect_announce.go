@@ -42,6 +42,7 @@ func (m *Manager) afterAnnounce(effect machine.Effect) {
 	case machine.UnitRemoved:
 		m.removeTransient(e.Unit)
 		m.spawner.forgetJournal(e.Unit)
+		delete(m.spawner.degraded, e.Unit)
 	case machine.JobNew:
 		m.installedJobs++
 	case machine.JobRemoved:

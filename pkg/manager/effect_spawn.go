@@ -35,7 +35,8 @@ type spawner struct {
 	cleanups map[string]*child       // by unit: what takes away the leftovers of its last activation
 	exported map[string]journalState // by unit: what journald was told last
 	filters  execplan.FilterCache
-	rare     map[string]bool // files for journald beside invocations that are there; nil: not looked yet
+	degraded map[string]degradation // by unit: what its last start went on without
+	rare     map[string]bool        // files for journald beside invocations that are there; nil: not looked yet
 }
 
 type child struct {
@@ -43,6 +44,7 @@ type child struct {
 	unit   string
 	phase  machine.Phase
 	notice bool
+	heard  int                  // how many of its notices were taken note of
 	done   func(message string) // of a helper: called when it has ended, with what went wrong or ""
 }
 
@@ -174,6 +176,7 @@ func (s *spawner) progress(pid int32, c *child) {
 	}
 	s.m.sources.remove(c.StatusFD)
 	c.CloseStatus()
+	s.hear(c)
 	if state == spawn.Executed && c.notice {
 		s.m.submit(machine.ExecDone{PID: pid, Handoff: s.m.now()})
 	}
@@ -193,9 +196,7 @@ func (s *spawner) ended(pid int32) *plan.Failure {
 	if s.cleanups[c.unit] == c {
 		delete(s.cleanups, c.unit)
 	}
-	for _, n := range c.Notices() {
-		s.m.log.notice(c.unit, "%s", n.Error())
-	}
+	s.hear(c)
 	f := c.Failure()
 	if c.done != nil {
 		message := ""
@@ -219,6 +220,7 @@ func (s *spawner) context(u *unit.Unit, e machine.Spawn, cmd value.Command) exec
 		Env: e.Env, ManagerEnv: m.environment, OwnEnv: os.Environ(),
 		WatchdogUSec: e.WatchdogUSec, MainPID: e.MainPID, ManagerPID: int32(os.Getpid()),
 		UserMode: !m.system, UID: uint32(os.Getuid()), Prefixes: m.prefixes(), Journal: m.log.journalStream(), Filters: &m.spawner.filters,
+		WarnDegraded:  m.cfg.DegradedPolicy == "warn",
 		DefaultOutput: m.cfg.DefaultStandardOutput, DefaultError: m.cfg.DefaultStandardError,
 		Console: "/dev/console", ConsoleTerm: m.consoleTerm, PAMHelper: filepath.Join(s.helpers, "muster-pam"),
 	}

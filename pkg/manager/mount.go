@@ -50,12 +50,22 @@ func mountAPI(container bool) (notes []string, err error) {
 			continue
 		}
 		msg := fmt.Sprintf("%s: mounting %s: %v", m.where, m.kind, e)
+		if container && usable(m.where) {
+			// A container without the right to mount: what the image has serves, as long as the manager can write there.
+			notes = append(notes, msg+"; using the directory as it is")
+			continue
+		}
 		if !m.optional {
 			return notes, errors.New(msg)
 		}
 		notes = append(notes, msg)
 	}
 	return notes, nil
+}
+
+// usable reports whether a directory is there and can be written to.
+func usable(path string) bool {
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
 }
 
 // isMountPoint compares the device and the root attribute of a directory: statx(2) tells without reading the mount table.

@@ -82,6 +82,11 @@ func (m *Manager) onSignal(s kernel.SigInfo) {
 	case int(unix.SIGHUP):
 		m.reload(nil)
 	case int(unix.SIGTERM), sigRTMin + 25:
+		if sig == int(unix.SIGTERM) && m.inPod() {
+			m.submit(machine.Enqueue{Unit: "poweroff.target", Type: job.Start, Mode: job.ReplaceIrreversibly,
+				Cause: machine.Cause{Kind: machine.CauseSignal, Client: client}})
+			return
+		}
 		m.requestReexec(nil)
 	case int(unix.SIGINT):
 		m.onCtrlAltDel(client)
@@ -92,6 +97,16 @@ func (m *Manager) onSignal(s kernel.SigInfo) {
 	default:
 		m.onControlSignal(sig-sigRTMin, s)
 	}
+}
+
+// inPod reports whether this is PID 1 of a container that was given no rights over anything, as orchestrators start one.
+// DEVIATION: there SIGTERM is an ordered power-off, because it is all that they send, and nobody can set another signal; systemd re-executes itself.
+func (m *Manager) inPod() bool {
+	if !m.system || !m.container {
+		return false
+	}
+	caps, err := kernel.ThreadCapabilities()
+	return err == nil && caps.Effective&(1<<unix.CAP_SYS_ADMIN) == 0
 }
 
 // onControlSignal handles SIGRTMIN+n from 18 on: status, log level and log target.

@@ -147,9 +147,10 @@ func makeOwned(p *plan.Plan, d *plan.Directory, root int, path string) error {
 	return unix.Fchmod(fd, d.Mode&0o7777)
 }
 
+// directoryOwner is the service's user, else who the manager is: root, but for one in a container without rights.
 func directoryOwner(p *plan.Plan, kind plan.DirectoryKind) (uid, gid uint32) {
-	if kind == plan.DirConfiguration || p.Identity == nil {
-		return 0, 0
+	if kind == plan.DirConfiguration || p.Identity == nil || p.User == "" && p.Group == "" && !p.DynamicUser {
+		return uint32(unix.Geteuid()), uint32(unix.Getegid())
 	}
 	return p.Identity.UID, p.Identity.GID
 }

@@ -12,8 +12,9 @@ import (
 )
 
 // TestForbiddenNamespaces is a manager in a container that may not make
-// namespaces. Like systemd it runs what only loses protection, and says so; it
-// does not run what would see other files.
+// namespaces. With DegradedPolicy=warn it runs, like systemd, what only loses
+// protection, and says so; it does not run what would see other files. By
+// default it runs neither.
 func TestForbiddenNamespaces(t *testing.T) {
 	newStart(t, "true") // reads the image while this thread still may
 	done := make(chan struct{})
@@ -28,6 +29,7 @@ func TestForbiddenNamespaces(t *testing.T) {
 		s := confined(t, `echo runs`, func(_ *start, b *unit.Sandbox) {
 			b.ProtectSystem, b.PrivateNetwork, b.ProtectHostname, b.PrivateIPC = "strict", true, "yes", true
 		})
+		s.ctx.WarnDegraded = true
 		if out := s.run(); s.failure != nil || out != "runs\n" {
 			t.Errorf("output %q, failure %v", out, s.failure)
 		}
@@ -41,7 +43,13 @@ func TestForbiddenNamespaces(t *testing.T) {
 		s = confined(t, `echo runs`, func(_ *start, b *unit.Sandbox) {
 			b.BindPaths = []unit.BindPath{{Source: "/usr", Destination: "/srv", Recursive: true}}
 		})
+		s.ctx.WarnDegraded = true
 		s.fails(plan.ExitNamespace, "mount namespace")
+		s = confined(t, `echo runs`, func(_ *start, b *unit.Sandbox) { b.ProtectSystem = "strict" })
+		s.fails(plan.ExitNamespace, "mount namespace")
+		if s.failure == nil || s.failure.Path != "ProtectSystem=" {
+			t.Errorf("the failure doesn't name the setting: %v", s.failure)
+		}
 	}()
 	<-done
 }

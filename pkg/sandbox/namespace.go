@@ -16,7 +16,7 @@ func namespaceFailure(setting, path string, err error) *plan.Failure {
 func mounts(r *run) *plan.Failure {
 	p := r.p
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		f := namespaceFailure("mount namespace", "", err)
+		f := namespaceFailure("mount namespace", p.Sandbox.MountSettings, err)
 		if forbidden(err) && !insist(p) {
 			return without(p, f)
 		}

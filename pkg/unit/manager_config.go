@@ -15,6 +15,7 @@ type ManagerConfig struct {
 	LogTime                        bool
 	ShowStatus                     string // no, error, auto, temporary, yes; "" unset
 	StatusUnitFormat               string // name, description, combined
+	DegradedPolicy                 string // fail, warn: what a start does that asks for protection which can't be had here
 	DumpCore                       bool
 	CrashAction                    string // freeze, reboot, poweroff
 	CrashChangeVT                  int32  // -1: off, 0: kernel's choice
@@ -86,6 +87,7 @@ func DefaultManagerConfig(system bool) *ManagerConfig {
 		LogLevel:                           syslogInfo,
 		LogTarget:                          "journal-or-kmsg",
 		StatusUnitFormat:                   "combined",
+		DegradedPolicy:                     "fail",
 		DumpCore:                           true,
 		CrashAction:                        "freeze",
 		CrashChangeVT:                      -1,

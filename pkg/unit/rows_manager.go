@@ -62,6 +62,8 @@ func managerRows() []*Row {
 			"How long before that the kernel is warned.", "10s", since(251), prop("RuntimeWatchdogPreUSec"), accepted(managerNote)),
 		row(InManager, "RuntimeWatchdogSec", kWatchdog, inManager(func(m *ManagerConfig) *uint64 { return &m.RuntimeWatchdogUSec }),
 			"How soon the hardware reboots a machine that hangs.", "30s", since(183), prop("RuntimeWatchdogUSec"), accepted(managerNote)),
+		row(InManager, "DegradedPolicy", kEnumNoBus("fail", "warn"), inManager(func(m *ManagerConfig) *string { return &m.DegradedPolicy }),
+			"muster's own: whether a service starts whose protection the kernel or the container forbids.", "warn", since(257), full),
 		row(InManager, "ShowStatus", kShowStatus, inManager(func(m *ManagerConfig) *string { return &m.ShowStatus }),
 			"Show on the console which units start and stop.", "auto", since(1), full),
 		row(InManager, "ShutdownWatchdogSec", kWatchdogNoBus, inManager(func(m *ManagerConfig) *uint64 { return &m.RebootWatchdogUSec }),

@@ -2,6 +2,7 @@
 // comparison, as PID 1 of a namespace container. `make run` calls it.
 //
 //	container run  [-init muster|systemd] [-root NAME|/path] [-console]
+//	container pod                    boot muster without any rights, as a pod
 //	container root [-root NAME]      prepare the root, print its directory
 //
 // Exit status: 0 when everything was reached and PID 1 ended cleanly, 1 when
@@ -35,7 +36,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: container run [-init muster|systemd] [-root NAME|/path] [-console] | container root [-root NAME]")
+var errUsage = errors.New("usage: container run [-init muster|systemd] [-root NAME|/path] [-console] | container pod | container root [-root NAME]")
 
 func command(ctx context.Context, args []string) error {
 	verb := "run"
@@ -53,6 +54,8 @@ func command(ctx context.Context, args []string) error {
 		return fmt.Errorf("this needs root, for namespaces, overlay mounts and cgroups: run `sudo make %s`", verb)
 	}
 	switch verb {
+	case "pod":
+		return runPod(ctx)
 	case "root":
 		dir, err := rootDirectory(ctx, *rootName)
 		if err == nil {

@@ -12,6 +12,8 @@ type Sandbox struct {
 	Tmpfs             []Tmpfs
 
 	MountNamespace   bool
+	MountSettings    string // what the mount namespace is for, "PrivateTmp=, ProtectSystem=", for messages
+	FailDegraded     bool   // DegradedPolicy=fail: where a namespace is forbidden the start fails
 	MountPropagation uint64 // MS_SHARED, MS_SLAVE, MS_PRIVATE at the end
 	PrivateTmp       string // no, yes, disconnected
 	PrivateDevices   bool

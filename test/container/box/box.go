@@ -59,7 +59,11 @@ type Options struct {
 	Binds    []Bind          // host files inside
 	Files    map[string]File // path inside to content
 	Hostname string          // "muster" when empty
-	Log      io.Writer       // gets the console as it comes; may be nil
+	// Unprivileged is the user an init without any rights runs as, the way an
+	// orchestrator starts a pod that drops all capabilities: no capability, no
+	// new privileges, cgroups read-only, no mounts. 0: a privileged box.
+	Unprivileged int
+	Log          io.Writer // gets the console as it comes; may be nil
 }
 
 // Status is how PID 1 ended. In a pid namespace reboot(2) ends PID 1 with a

@@ -77,7 +77,33 @@ func prepareRoot(config stageConfig) error {
 	if err := protectProc(root); err != nil {
 		return err
 	}
+	if uid := config.Options.Unprivileged; uid != 0 {
+		if err := giveAway(root, config.Console, uid); err != nil {
+			return err
+		}
+	}
 	return pivot(root)
+}
+
+// giveAway leaves an unprivileged init what a container runtime leaves it: the
+// directories of an image that are its own, any port, read-only cgroups.
+func giveAway(root, console string, uid int) error {
+	for _, name := range []string{"run", "tmp", "var/tmp", "var/log", "var/lib", "var/cache"} {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			return err
+		}
+		if err := os.Chown(path, uid, uid); err != nil {
+			return err
+		}
+	}
+	if err := os.Chown(console, uid, uid); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(root, "proc/sys/net/ipv4/ip_unprivileged_port_start"), []byte("0"), 0o644); err != nil {
+		return err
+	}
+	return readOnly(filepath.Join(root, "sys/fs/cgroup"))
 }
 
 func mountOverlay(config stageConfig) (string, error) {

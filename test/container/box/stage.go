@@ -70,6 +70,7 @@ func runStage() error {
 		{"file system", func() error { return prepareRoot(config) }},
 		{"capabilities", dropCapabilities},
 		{"console", attachConsole},
+		{"user", func() error { return dropAll(options.Unprivileged) }},
 	}
 	for _, step := range steps {
 		if err := step.run(); err != nil {
@@ -105,6 +106,28 @@ func dropCapabilities() error {
 		}
 	}
 	return nil
+}
+
+// dropAll becomes a user with no rights at all; nothing for user 0.
+func dropAll(uid int) error {
+	if uid == 0 {
+		return nil
+	}
+	for capability := uintptr(0); capability <= unix.CAP_LAST_CAP; capability++ {
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0); err != nil {
+			return err
+		}
+	}
+	if err := syscall.Setgroups(nil); err != nil {
+		return err
+	}
+	if err := syscall.Setresgid(uid, uid, uid); err != nil {
+		return err
+	}
+	if err := syscall.Setresuid(uid, uid, uid); err != nil {
+		return err
+	}
+	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 }
 
 func attachConsole() error {
