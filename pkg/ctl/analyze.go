@@ -1,7 +1,9 @@
 package ctl
 
 import (
+	"fmt"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/muster-init/muster/pkg/unit/value"
@@ -24,6 +26,8 @@ type analyze struct {
 	threshold       int
 	policy, profile string
 	says            map[string]policyWords
+	table, detailed bool // plot
+	scale           float64
 }
 
 // analyzeVerb is one row of its verbs.
@@ -47,6 +51,7 @@ func analyzeVerbs() []analyzeVerb {
 		{"time", "", "show how long the boot took", 0, 0, true, analyzeTime},
 		{"blame", "", "list units by how long they took to start", 0, 0, true, analyzeBlame},
 		{"critical-chain", "[UNIT...]", "show the units that others had to wait for", 0, -1, true, analyzeChain},
+		{"plot", "", "draw the boot as SVG", 0, 0, true, analyzePlot},
 		{"dot", "[PATTERN...]", "print the graph of units for graphviz", 0, -1, true, analyzeDot},
 		{"dump", "[PATTERN...]", "print the state of the manager", 0, -1, true, analyzeDump},
 		{"cat-config", "NAME|PATH...", "show configuration files with their drop-ins", 1, -1, false, analyzeCatConfig},
@@ -65,6 +70,16 @@ func analyzeVerbs() []analyzeVerb {
 		{"timespan", "SPAN...", "show time spans", 1, -1, false, analyzeTimespan},
 		{"security", "[UNIT...]", "rate how exposed services are", 0, -1, false, analyzeSecurity},
 		{"fdstore", "UNIT...", "list descriptors in the stores of services", 1, -1, true, analyzeFDStore},
+		{"smbios11", "", "list strings passed in by the host of a virtual machine", 0, 0, false, analyzeSMBIOS11},
+		{"has-tpm2", "", "tell what there is of a TPM", 0, 0, false, analyzeTPM2},
+		{"help", "", "", 0, -1, false, nil},
+		{"malloc", "", "", 0, -1, false, absentVerb("malloc")},
+		{"inspect-elf", "", "", 1, -1, false, absentVerb("inspect-elf")},
+		{"dlopen-metadata", "", "", 1, 1, false, absentVerb("dlopen-metadata")},
+		{"image-policy", "", "", 1, 1, false, absentVerb("image-policy")},
+		{"pcrs", "", "", 0, -1, false, absentVerb("pcrs")},
+		{"srk", "", "", 0, 0, false, absentVerb("srk")},
+		{"chid", "", "", 0, 0, false, absentVerb("chid")},
 		{"log-level", "[LEVEL]", "show or set the manager's log level", 0, 1, true, manager("log-level")},
 		{"log-target", "[TARGET]", "show or set where the manager logs", 0, 1, true, manager("log-target")},
 		{"service-watchdogs", "[BOOL]", "show or set whether watchdogs of services are heeded", 0, 1, true, manager("service-watchdogs")},
@@ -89,8 +104,11 @@ func (a *analyze) options() []option {
 		{long: "to-pattern", arg: needsArgument, name: "PATTERN", doc: "dot: only edges to units that match", set: appendString(&a.toPatterns)},
 		{long: "fuzz", arg: needsArgument, name: "SPAN", doc: "critical-chain: also units that were ready this much earlier", set: func(v string) error {
 			n, err := value.ParseSec(v, value.USecPerSec)
+			if err != nil {
+				return errQuiet
+			}
 			a.fuzz = n
-			return err
+			return nil
 		}},
 		{long: "man", arg: mayHaveArgument, name: "BOOL", doc: "verify: whether manual pages are looked for", set: func(v string) error {
 			if v == "" {
@@ -131,25 +149,49 @@ func (a *analyze) options() []option {
 		{long: "json", arg: needsArgument, name: "MODE", doc: "lists as JSON: short, pretty, off", set: a.setJSON},
 		{long: "quiet", short: 'q', doc: "print less", set: setBool(&o.quiet, true)},
 		{long: "no-pager", doc: "don't pipe output into a pager", set: setBool(&o.noPager, true)},
-		{long: "no-legend", doc: "print no headers", set: setBool(&o.noLegend, true)},
+		{long: "no-legend", doc: "print no headers", set: func(string) error { o.noLegend, o.noLegendGiven = true, true; return nil }},
+		{long: "tldr", doc: "cat-config: without comments and empty lines", set: setBool(&o.terse, true)},
+		{long: "table", doc: "plot: print a table", set: setBool(&a.table, true)},
+		{long: "detailed", doc: "plot: with all times of units as comments", set: setBool(&a.detailed, true)},
+		{long: "scale-svg", arg: needsArgument, name: "FACTOR", doc: "plot: stretch the drawing", set: func(v string) error {
+			f, err := strconv.ParseFloat(v, 64)
+			if err != nil || !(f > 0 && f < 1000) {
+				return fmt.Errorf("Failed to parse --scale-svg= argument '%s'", v)
+			}
+			a.scale = f
+			return nil
+		}},
+		{long: "generators", arg: mayHaveArgument, name: "BOOL", doc: "verify: whether units of generators are read too", set: func(v string) error {
+			_, err := value.ParseBool(orDefault(v, "yes"))
+			return err
+		}},
+		{long: "image-policy", arg: needsArgument, set: setString(new(string))},
 	}, a.securityOptions()...)
 }
 
 // analyzeTool is systemd-analyze.
 func analyzeTool(e *Env, args []string) int {
-	a := &analyze{systemctl: newSystemctl(e), iterations: 1, threshold: 100, man: true, instance: "test_instance", recursiveErrors: "yes"}
+	a := &analyze{systemctl: newSystemctl(e), iterations: 1, threshold: 100, scale: 1, man: true, instance: "test_instance", recursiveErrors: "yes"}
 	defer a.close()
 	usage := "systemd-analyze [OPTIONS...] VERB ...\n\nLook at boots, units, and the words of unit files.\n\nVerbs:\n" + analyzeHelp() + "\nOptions:\n"
 	words, status, done := e.parseTool(usage, a.options(), args, false)
 	if done {
 		return status
 	}
-	if status := a.checkOptions(); status != 0 {
-		return status
-	}
 	name := "time"
 	if len(words) > 0 {
 		name, words = words[0], words[1:]
+	}
+	if name == "help" {
+		_, status, _ = e.parseTool(usage, a.options(), []string{"--help"}, false)
+		return status
+	}
+	if status := a.checkOptions(); status != 0 {
+		return status
+	}
+	if text := a.misused(name); text != "" {
+		e.errorf("%s", text)
+		return exitFailure
 	}
 	var names []string
 	for _, v := range analyzeVerbs() {
@@ -175,6 +217,23 @@ func analyzeTool(e *Env, args []string) int {
 		e.errorf("Unknown command verb '%s'.", name)
 	}
 	return exitFailure
+}
+
+// misused says which option was given to a verb that doesn't have it.
+func (a *analyze) misused(verb string) string {
+	switch {
+	case strings.HasPrefix(a.o.output, "json") && !contains([]string{"security", "inspect-elf", "plot", "fdstore", "pcrs", "architectures", "capability", "exit-status", "smbios11"}, verb):
+		return "Option --json= is only supported for security, inspect-elf, plot, fdstore, pcrs, architectures, capability, exit-status right now."
+	case a.o.root != "" && !contains([]string{"cat-config", "verify", "condition"}, verb) && !(verb == "security" && a.offline):
+		return "Options --root= and --image= are only supported for cat-config, verify, condition and security when used with --offline= right now."
+	case a.o.noLegendGiven && !(verb == "plot" && (a.table || strings.HasPrefix(a.o.output, "json"))):
+		return "Option --no-legend is only supported for plot with either --table or --json=."
+	case a.table && verb != "plot":
+		return "Option --table is only supported for plot right now."
+	case a.unit != "" && verb != "condition":
+		return "Option --unit= is only supported for condition"
+	}
+	return ""
 }
 
 func analyzeHelp() string {

@@ -101,6 +101,7 @@ type unitTimes struct {
 	name             string
 	activating, took uint64
 	active           uint64
+	exited, ended    uint64 // began to stop, had stopped
 }
 
 // fetchTimes reads the times of all units.
@@ -129,13 +130,13 @@ func (a *analyze) fetchTimes(t bootTimes) (map[string]unitTimes, bool) {
 			continue
 		}
 		p := indexProperties(props)
-		u := unitTimes{name: list[i].name, activating: p.number("InactiveExitTimestampMonotonic"), active: p.number("ActiveEnterTimestampMonotonic")}
-		ended := p.number("InactiveEnterTimestampMonotonic")
+		u := unitTimes{name: list[i].name, activating: p.number("InactiveExitTimestampMonotonic"), active: p.number("ActiveEnterTimestampMonotonic"),
+			exited: p.number("ActiveExitTimestampMonotonic"), ended: p.number("InactiveEnterTimestampMonotonic")}
 		switch {
 		case u.active >= u.activating:
 			u.took = u.active - u.activating
-		case ended >= u.activating:
-			u.took = ended - u.activating
+		case u.ended >= u.activating:
+			u.took = u.ended - u.activating
 		}
 		if u.activating != 0 {
 			out[u.name] = u
@@ -210,7 +211,11 @@ func analyzeChain(a *analyze, args []string) int {
 		if _, ok := times[name]; !ok {
 			continue
 		}
-		c.print(name, nil)
+		if u := times[name]; u.took > 0 {
+			a.printf("%s %s\n", name, a.in(colorRedPlain, "+"+span(u.took)))
+		} else {
+			c.print(name, nil)
+		}
 		c.walk(name, nil)
 	}
 	return 0
@@ -294,12 +299,13 @@ func (c *chain) walk(name string, branches []bool) {
 	}
 	sort.SliceStable(next, func(i, j int) bool { return ready(c.times[next[i]]) > ready(c.times[next[j]]) })
 	for i, d := range next {
+		below := append(branches[:len(branches):len(branches)], i < len(next)-1)
+		c.print(d, below)
 		if c.seen[d] {
+			c.a.printf("%s...\n", branchText(append(below, false)))
 			continue
 		}
-		more := i < len(next)-1
-		c.print(d, append(branches[:len(branches):len(branches)], more))
-		c.walk(d, append(branches[:len(branches):len(branches)], more))
+		c.walk(d, below)
 		if c.a.fuzz == 0 {
 			return
 		}

@@ -48,7 +48,7 @@ func (a *analyze) dotUnit(name string, patterns []string) int {
 	}
 	p := indexProperties(props)
 	for _, e := range dotEdges {
-		if a.order && !e.order || a.require && e.order {
+		if a.order != a.require && e.order != a.order {
 			continue
 		}
 		for _, to := range p.strings(e.property) {
@@ -87,7 +87,7 @@ func analyzeDump(a *analyze, args []string) int {
 
 // analyzeFDStore is fdstore: the descriptors that services have given to the manager.
 func analyzeFDStore(a *analyze, args []string) int {
-	t := newTable("FDNAME", "TYPE", "DEVNO", "INODE", "RDEVNO", "PATH", "ACCESS")
+	t := newTable("FDNAME", "TYPE", "DEVNO", "INODE", "RDEVNO", "PATH", "FLAGS")
 	t.columns[3].right = true
 	for _, arg := range args {
 		name, ok := a.mangle(arg, ".service", false)
@@ -111,9 +111,9 @@ func analyzeFDStore(a *analyze, args []string) int {
 			rmajor, rminor, path, flags := d.Uint32(), d.Uint32(), d.String(), d.Uint32()
 			rdev := cell{empty: "-", json: jsonNull{}}
 			if kind := mode & unix.S_IFMT; kind == unix.S_IFCHR || kind == unix.S_IFBLK {
-				rdev = textCell(device(rmajor, rminor))
+				rdev = deviceCell(rmajor, rminor)
 			}
-			t.row(textCell(fdname), textCell(fileKind(mode)), textCell(device(major, minor)), cell{text: strconv.FormatUint(inode, 10), json: inode}, rdev,
+			t.row(textCell(fdname), cell{text: fileKind(mode), json: uint64(mode)}, deviceCell(major, minor), cell{text: strconv.FormatUint(inode, 10), json: inode}, rdev,
 				cell{text: path, empty: "-"}, textCell(accessMode(flags)))
 		}
 	}
@@ -126,8 +126,8 @@ func analyzeFDStore(a *analyze, args []string) int {
 	return 0
 }
 
-func device(major, minor uint32) string {
-	return strconv.Itoa(int(major)) + ":" + strconv.Itoa(int(minor))
+func deviceCell(major, minor uint32) cell {
+	return cell{text: strconv.Itoa(int(major)) + ":" + strconv.Itoa(int(minor)), json: []any{uint64(major), uint64(minor)}}
 }
 
 // fileKind is the type of an inode as a word.

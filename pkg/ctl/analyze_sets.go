@@ -35,7 +35,7 @@ func analyzeSyscalls(a *analyze, args []string) int {
 		if i > 0 {
 			a.printf("\n")
 		}
-		if !contains(seccomp.Groups(), n) {
+		if !contains(seccomp.Groups(), n) && n != "@known" {
 			a.errorf("Filter set \"%s\" not found.", n)
 			return exitFailure
 		}
@@ -63,8 +63,9 @@ func analyzeFilesystems(a *analyze, args []string) int {
 	a.startPager(a.o.noPager)
 	show := func(g fsGroup) {
 		var lines []string
-		for _, m := range strings.Fields(g.members) {
+		for _, m := range strings.Fields(strings.ReplaceAll(g.members, ", ", ",")) {
 			name, magic, _ := strings.Cut(m, "=")
+			magic = strings.ReplaceAll(magic, ",", ", ")
 			lines = append(lines, fmt.Sprintf("%s (magic: %s)", name, magic))
 		}
 		a.printSet(g.name, g.doc, lines)
@@ -157,8 +158,12 @@ func (a *analyze) conditionFacts() *condition.Facts {
 
 // analyzeCondition is condition: of the command line, or with --unit= of a unit.
 func analyzeCondition(a *analyze, args []string) int {
-	if (len(args) == 0) == (a.unit == "") {
-		a.errorf("Too few arguments.")
+	switch {
+	case len(args) > 0 && a.unit != "":
+		a.errorf("No conditions can be passed if --unit= is used.")
+		return exitFailure
+	case len(args) == 0 && a.unit == "":
+		a.errorf("Too few arguments for condition")
 		return exitFailure
 	}
 	name := "test.service"
@@ -171,6 +176,10 @@ func analyzeCondition(a *analyze, args []string) int {
 		}
 		index, search := a.index()
 		name, u = n, loader.New(search, index, a.host(), unit.BuiltinDefaults(), func(unit.Message) {}).Load(n)
+		if u.LoadState == unit.StateNotFound {
+			a.errorf("Unit %s not found.", n)
+			return exitFailure
+		}
 	} else {
 		for _, arg := range args {
 			key, _, ok := strings.Cut(arg, "=")
@@ -199,18 +208,23 @@ func (a *analyze) testConditions(name string, u *unit.Unit) int {
 			continue
 		}
 		met, results, _ := condition.TestAll(f, part.list)
-		for i, c := range part.list {
+		// The last one that was written is tested first.
+		for i := len(part.list) - 1; i >= 0; i-- {
+			c := part.list[i]
 			word := "failed"
 			if results[i] == condition.Met {
 				word = "succeeded"
 			}
-			a.notef("%s: %s %s.", name, condition.Text(c), word)
+			if !a.o.quiet {
+				a.notef("%s: %s %s.", name, condition.Text(c), word)
+			}
 		}
-		if met {
-			a.notef("%ss succeeded.", part.kind)
-		} else {
-			a.notef("%ss failed.", part.kind)
-			status = exitFailure
+		word := "succeeded"
+		if !met {
+			word, status = "failed", exitFailure
+		}
+		if !a.o.quiet {
+			a.notef("%ss %s.", part.kind, word)
 		}
 	}
 	return status
@@ -269,7 +283,13 @@ func analyzeCatConfig(a *analyze, args []string) int {
 			a.printf("\n")
 		}
 		first = false
-		if !a.catConfig(name, prefixes) {
+		switch {
+		case name == "":
+			name = "/etc/"
+			a.printf("%s\n", a.in(colorBlue, "# "+name))
+			a.errorf("Failed to cat %s: Is a directory", name)
+			return exitFailure
+		case !a.catConfig(name, prefixes):
 			return exitFailure
 		}
 	}
@@ -280,12 +300,19 @@ func (a *analyze) catConfig(name string, prefixes []string) bool {
 	u := unitPaths{name: name}
 	root := a.o.root
 	drop := map[string]string{}
+	directory := strings.HasSuffix(name, ".d")
 	for i := len(prefixes) - 1; i >= 0; i-- {
 		file := root + prefixes[i] + name
-		if _, err := os.Stat(a.path(file)); err == nil {
+		st, err := os.Stat(a.path(file))
+		pattern := file + ".d/*.conf"
+		switch {
+		case err == nil && st.IsDir():
+			// sysctl.d and the like have no main file.
+			pattern, directory = file+"/*.conf", true
+		case err == nil:
 			u.fragment = file
 		}
-		list, err := filepath.Glob(a.path(file + ".d/*.conf"))
+		list, err := filepath.Glob(a.path(pattern))
 		if err != nil {
 			continue
 		}
@@ -295,6 +322,12 @@ func (a *analyze) catConfig(name string, prefixes []string) bool {
 	}
 	for _, n := range sortedKeys(drop) {
 		u.dropIns = append(u.dropIns, drop[n])
+	}
+	if u.fragment == "" && !directory {
+		a.printf("%s\n", a.in(colorBlue, "# Main configuration file "+name+" not found"))
+		if len(u.dropIns) > 0 {
+			a.printf("\n")
+		}
 	}
 	return a.catFiles(u)
 }

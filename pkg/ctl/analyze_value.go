@@ -209,17 +209,23 @@ func analyzeArchitectures(a *analyze, args []string) int {
 	if len(args) > 0 {
 		for _, n := range args {
 			if !contains(names, n) && n != "native" && n != "uname" {
-				a.errorf("Architecture '%s' is not known.", n)
+				a.errorf("Architecture \"%s\" not known.", n)
 				return exitFailure
 			}
 		}
-		names = args
+		names = nil
+		for _, n := range args {
+			if n == "native" || n == "uname" {
+				n = native
+			}
+			names = append(names, n)
+		}
 	}
 	t := newTable("NAME", "SUPPORT")
 	for _, n := range names {
 		word, c := "foreign", colorGrey
 		switch n {
-		case native, "native", "uname":
+		case native:
 			word, c = "native", colorGreen
 		case secondary[native]:
 			word, c = "secondary", colorNone

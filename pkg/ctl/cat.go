@@ -118,12 +118,33 @@ func (s *systemctl) catFiles(u unitPaths) bool {
 			s.warnf("Failed to cat %s: %s", f, errnoText(err))
 			return false
 		}
+		if s.o.terse {
+			content = terse(content)
+		}
 		s.printf("%s", s.highlight(string(content)))
 		if n := len(content); n > 0 && content[n-1] != '\n' {
 			s.printf("\n")
 		}
 	}
 	return true
+}
+
+// terse leaves out comments, empty lines, and sections with nothing else.
+func terse(content []byte) []byte {
+	var out []byte
+	section := ""
+	for _, line := range strings.Split(string(content), "\n") {
+		trimmed := strings.TrimSpace(line)
+		switch {
+		case trimmed == "" || trimmed[0] == '#' || trimmed[0] == ';':
+		case trimmed[0] == '[':
+			section = line + "\n"
+		default:
+			out = append(out, section+line+"\n"...)
+			section = ""
+		}
+	}
+	return out
 }
 
 // highlight colours the text of a unit file: sections, keys and comments.

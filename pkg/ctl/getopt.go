@@ -32,6 +32,9 @@ var errDone = errors.New("done")
 // errHelp asks a small tool for its help.
 var errHelp = errors.New("help")
 
+// errQuiet ends a tool with status 1 and no word.
+var errQuiet = errors.New("failed")
+
 // usageError is printed as it is; the tool ends with status 1.
 type usageError string
 

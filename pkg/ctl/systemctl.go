@@ -48,6 +48,7 @@ type systemctlOptions struct {
 	jobMode                                 string
 	scope                                   scope
 	noBlock, wait, noLegend, noPager        bool
+	noLegendGiven, terse                    bool
 	noWall, dryRun, quiet, noWarn           bool
 	force                                   int
 	noReload, runtime, now, marked          bool
@@ -100,6 +101,9 @@ func (s *systemctl) close() {
 func (s *Env) optionError(err error) int {
 	if errors.Is(err, errDone) {
 		return 0
+	}
+	if errors.Is(err, errQuiet) {
+		return exitFailure
 	}
 	var usage usageError
 	if errors.As(err, &usage) {
