@@ -98,8 +98,8 @@ func (a *analyze) options() []option {
 		{long: "global", doc: "about the managers of all users", set: func(string) error { o.scope = scopeGlobal; return nil }},
 		{long: "host", short: 'H', arg: needsArgument, set: setString(&o.host)},
 		{long: "machine", short: 'M', arg: needsArgument, set: setString(&o.machine)},
-		{long: "order", doc: "dot: only ordering dependencies", set: setBool(&a.order, true)},
-		{long: "require", doc: "dot: only requirement dependencies", set: setBool(&a.require, true)},
+		{long: "order", doc: "dot: only ordering dependencies", set: func(string) error { a.order, a.require = true, false; return nil }},
+		{long: "require", doc: "dot: only requirement dependencies", set: func(string) error { a.order, a.require = false, true; return nil }},
 		{long: "from-pattern", arg: needsArgument, name: "PATTERN", doc: "dot: only edges from units that match", set: appendString(&a.fromPatterns)},
 		{long: "to-pattern", arg: needsArgument, name: "PATTERN", doc: "dot: only edges to units that match", set: appendString(&a.toPatterns)},
 		{long: "fuzz", arg: needsArgument, name: "SPAN", doc: "critical-chain: also units that were ready this much earlier", set: func(v string) error {

@@ -120,26 +120,25 @@ func analyzeUnitFiles(a *analyze, args []string) int {
 	files := index.Files()
 	names := sortedKeys(files)
 	a.startPager(a.o.noPager)
-	for _, n := range names {
-		if matchesAny(n, args) {
-			a.printf("ids: %s → %s\n", n, files[n])
-		}
-	}
+	aliases := map[string][]string{}
 	for _, n := range names {
 		if !matchesAny(n, args) {
 			continue
 		}
-		r := index.Resolve(n)
-		a.printf("aliases: %s ← %s\n", n, strings.Join(orList(r.Names, n), ", "))
+		target := files[n]
+		name := index.Resolve(n).Name
+		if name != n && name != "" {
+			target = name
+		} else {
+			name = n
+		}
+		a.printf("ids: %s → %s\n", n, target)
+		aliases[name] = append(aliases[name], n)
+	}
+	for _, n := range sortedKeys(aliases) {
+		a.printf("aliases: %s ← %s\n", n, strings.Join(aliases[n], ", "))
 	}
 	return 0
-}
-
-func orList(list []string, other string) []string {
-	if len(list) == 0 {
-		return []string{other}
-	}
-	return list
 }
 
 // conditionFacts are the facts of this machine.

@@ -46,11 +46,11 @@ func listDependencies(s *systemctl, _ string, args []string) int {
 // dependencyProperties are the properties that are followed.
 func (s *systemctl) dependencyProperties() []string {
 	switch {
-	case s.o.after:
+	case s.o.follow == "after":
 		return []string{"After"}
-	case s.o.before:
+	case s.o.follow == "before":
 		return []string{"Before"}
-	case s.o.reverse:
+	case s.o.follow == "reverse":
 		return []string{"RequiredBy", "RequisiteOf", "WantedBy", "PartOf", "BoundBy", "UpheldBy"}
 	}
 	return forwardDependencies
@@ -111,7 +111,9 @@ func (t *dependencyTree) walk(name string, level int, branches []bool) {
 			}
 			continue
 		}
-		t.print(d, append(branches, more))
+		if !t.print(d, append(branches, more)) {
+			continue
+		}
 		if t.s.o.all || strings.HasSuffix(d, ".target") {
 			t.walk(d, level+1, append(branches[:len(branches):len(branches)], more))
 		} else if t.s.o.plain {
@@ -123,19 +125,19 @@ func (t *dependencyTree) walk(name string, level int, branches []bool) {
 	}
 }
 
-// print prints one unit, if the options let it through.
-func (t *dependencyTree) print(name string, branches []bool) {
+// print prints one unit, if the options let it through; what it depends on is only of interest then.
+func (t *dependencyTree) print(name string, branches []bool) bool {
 	s := t.s
 	if !hasSuffixOf(name, s.o.types) {
-		return
+		return false
 	}
 	p := t.props(name)
 	if len(s.o.states) > 0 && !contains(s.o.states, p.str("ActiveState")) && !contains(s.o.states, p.str("SubState")) && !contains(s.o.states, p.str("LoadState")) {
-		return
+		return false
 	}
 	if s.o.plain {
 		s.printf("  %s\n", name)
-		return
+		return true
 	}
 	state := p.str("ActiveState")
 	glyph := s.glyph(state)
@@ -148,6 +150,7 @@ func (t *dependencyTree) print(name string, branches []bool) {
 	}
 	s.printf("%s ", glyph)
 	t.line(name, branches)
+	return true
 }
 
 func (t *dependencyTree) line(name string, branches []bool) {

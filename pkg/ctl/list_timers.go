@@ -43,7 +43,18 @@ func timerTable(s *systemctl, units []unitProps) (*table, int) {
 }
 
 func (s *systemctl) timeCell(t value.USec) cell {
-	return cell{text: value.FormatTimestamp(t, s.o.timestamp, s.Location), empty: "-", json: uint64(t)}
+	return cell{text: value.FormatTimestamp(t, timerStyle(s.o.timestamp), s.Location), empty: "-", json: uint64(t)}
+}
+
+// timerStyle: tables know of time zones only.
+func timerStyle(style value.TimestampStyle) value.TimestampStyle {
+	switch style {
+	case value.TimestampUTC:
+		return style
+	case value.TimestampUSUTC:
+		return value.TimestampUTC
+	}
+	return value.TimestampPretty
 }
 
 func (s *systemctl) leftCell(t value.USec) cell {

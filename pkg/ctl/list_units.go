@@ -149,30 +149,30 @@ func (s *systemctl) unitsFooter(n int, jobs bool) {
 	}
 }
 
-// withDependencies adds to names what they depend on.
+// withDependencies adds to names what they depend on, one step far.
 func (s *systemctl) withDependencies(names []string) ([]string, bool) {
 	seen := map[string]bool{}
 	var out []string
-	queue := names
-	if len(queue) == 0 {
-		return nil, true
-	}
-	for len(queue) > 0 && len(out) < 1<<16 {
-		n := queue[0]
-		queue = queue[1:]
-		if seen[n] {
-			continue
+	add := func(n string) {
+		if !seen[n] {
+			seen[n] = true
+			out = append(out, n)
 		}
-		seen[n] = true
-		out = append(out, n)
+	}
+	for _, n := range names {
+		add(n)
+	}
+	for _, n := range names {
 		list, err := getAll(s.bus, bus.UnitPath(n), unitIface)
 		if err != nil {
 			s.errorf("Failed to get properties of %s: %s", n, errorText(err))
 			continue
 		}
 		p := indexProperties(list)
-		for _, dep := range forwardDependencies {
-			queue = append(queue, p.strings(dep)...)
+		for _, property := range forwardDependencies {
+			for _, d := range p.strings(property) {
+				add(d)
+			}
 		}
 	}
 	return out, true

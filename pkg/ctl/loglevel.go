@@ -104,8 +104,8 @@ func serviceLog(s *systemctl, name string, args []string) int {
 		s.errorf("Failed to obtain BusName= property of %s: %s", n, errorText(err))
 		return exitFailure
 	}
-	if p.str("LoadState") == "not-found" {
-		s.errorf("Unit %s not found.", n)
+	if !p.has("BusName") {
+		s.errorf("Failed to obtain BusName= property of %s: Unknown interface org.freedesktop.systemd1.Service or property BusName.", n)
 		return exitFailure
 	}
 	name = p.str("BusName")

@@ -34,14 +34,16 @@ func (s *systemctl) queryOptions() []option {
 		{long: "version", doc: "show the version", set: func(string) error { s.printf("%s\n", versionText()); return errDone }},
 		{long: "system", doc: "talk to the manager of the system", set: func(string) error { o.scope = scopeSystem; return nil }},
 		{long: "user", doc: "talk to the caller's own manager", set: func(string) error { o.scope = scopeUser; return nil }},
-		{long: "host", short: 'H', arg: needsArgument, name: "HOST", set: setString(&o.host)},
+		{long: "host", short: 'H', arg: needsArgument, name: "[USER@]HOST", doc: "talk to the manager of another machine, by ssh", set: setString(&o.host)},
 		{long: "machine", short: 'M', arg: needsArgument, name: "NAME", set: func(v string) error {
-			if v != ".host" {
-				o.machine = v
+			// The host itself, also with a user: root@.host.
+			if _, host, ok := strings.Cut(v, "@"); ok && host == ".host" || v == ".host" {
+				return nil
 			}
+			o.machine = v
 			return nil
 		}},
-		{long: "capsule", short: 'C', arg: needsArgument, name: "NAME", set: setString(&o.machine)},
+		{long: "capsule", short: 'C', arg: needsArgument, name: "NAME", set: setString(&o.capsule)},
 		{long: "type", short: 't', arg: needsArgument, name: "TYPE", doc: "only units of these types, comma separated", values: constant(unitTypes), set: s.setType},
 		{long: "state", arg: needsArgument, name: "STATE", doc: "only units with one of these load, active or sub states", values: allStates, set: s.setState},
 		{long: "failed", doc: "only failed units", set: func(string) error { o.states = append(o.states, "failed"); return nil }},
@@ -51,9 +53,9 @@ func (s *systemctl) queryOptions() []option {
 		{long: "all", short: 'a', doc: "also units that are inactive, and properties that are empty", set: setBool(&o.all, true)},
 		{long: "full", short: 'l', doc: "don't cut long names and descriptions", set: setBool(&o.full, true)},
 		{long: "recursive", short: 'r', doc: "also units of containers", set: setBool(&o.recursive, true)},
-		{long: "reverse", doc: "list-dependencies: what depends on the unit", set: setBool(&o.reverse, true)},
-		{long: "after", doc: "list-dependencies, list-jobs: what is ordered before the unit, what the job waits for", set: setBool(&o.after, true)},
-		{long: "before", doc: "list-dependencies, list-jobs: what is ordered after the unit, what waits for the job", set: setBool(&o.before, true)},
+		{long: "reverse", doc: "list-dependencies: what depends on the unit", set: func(string) error { o.follow = "reverse"; return nil }},
+		{long: "after", doc: "list-dependencies, list-jobs: what is ordered before the unit, what the job waits for", set: func(string) error { o.after, o.follow = true, "after"; return nil }},
+		{long: "before", doc: "list-dependencies, list-jobs: what is ordered after the unit, what waits for the job", set: func(string) error { o.before, o.follow = true, "before"; return nil }},
 		{long: "with-dependencies", doc: "also the units that the named ones depend on", set: setBool(&o.withDependencies, true)},
 		{long: "show-types", doc: "list-sockets: show what kind each socket is", set: setBool(&o.showTypes, true)},
 		{long: "plain", doc: "a list instead of a tree, and no dots", set: setBool(&o.plain, true)},
@@ -297,6 +299,7 @@ func (s *systemctl) setRoot(v string) error {
 	if err != nil {
 		return fmt.Errorf("Failed to parse root directory path '%s': %s", v, err)
 	}
+	s.o.rootGiven = true
 	if root == "/" {
 		root = ""
 	}

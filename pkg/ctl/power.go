@@ -262,6 +262,11 @@ func (s *systemctl) schedule(name string, p powerAction, when string) int {
 }
 
 func (s *systemctl) scheduleAt(c *bus.Client, kind string, at value.USec, hint string) int {
+	what := "Shutdown"
+	switch kind {
+	case "reboot", "kexec", "halt":
+		what = strings.ToUpper(kind[:1]) + kind[1:]
+	}
 	if s.o.dryRun {
 		kind = "dry-" + kind
 	}
@@ -271,7 +276,7 @@ func (s *systemctl) scheduleAt(c *bus.Client, kind string, at value.USec, hint s
 		return exitFailure
 	}
 	if !s.o.quiet {
-		s.notef("Shutdown scheduled for %s, %s.", value.FormatTimestamp(at, s.o.timestamp, s.Location), hint)
+		s.notef("%s scheduled for %s, %s.", what, value.FormatTimestamp(at, s.o.timestamp, s.Location), hint)
 	}
 	return 0
 }
@@ -306,7 +311,25 @@ func (s *systemctl) showScheduled(c *bus.Client) int {
 }
 
 // switchRoot is switch-root, which is for the initrd only.
+func sameDirectory(a, b string) (bool, error) {
+	var sa, sb unix.Stat_t
+	if err := unix.Stat(a, &sa); err != nil {
+		return false, err
+	}
+	err := unix.Stat(b, &sb)
+	return sa.Dev == sb.Dev && sa.Ino == sb.Ino, err
+}
+
 func switchRoot(s *systemctl, _ string, args []string) int {
+	if len(args) > 0 {
+		if same, err := sameDirectory(args[0], s.path("/")); err != nil {
+			s.errorf("Failed to check if switch-root directory '%s' is current root: %s", args[0], errnoText(err))
+			return exitFailure
+		} else if same {
+			s.errorf("Cannot switch to current root directory: %s", args[0])
+			return exitFailure
+		}
+	}
 	var st unix.Stat_t
 	if unix.Stat(s.path("/etc/initrd-release"), &st) != nil {
 		s.errorf("Not in initrd, refusing switch-root operation.")

@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"errors"
+	"os"
 	"strings"
 
 	"github.com/muster-init/muster/pkg/bus"
@@ -43,12 +44,14 @@ type systemctlOptions struct {
 	types, states                           []string
 	properties                              []string
 	all, recursive, full, plain, value      bool
-	reverse, after, before, showTypes       bool
+	after, before, showTypes                bool
+	follow                                  string // list-dependencies: after, before, reverse
 	withDependencies                        bool
 	jobMode                                 string
 	scope                                   scope
 	noBlock, wait, noLegend, noPager        bool
-	noLegendGiven, terse                    bool
+	noLegendGiven, terse, rootGiven         bool
+	capsule                                 string
 	noWall, dryRun, quiet, noWarn           bool
 	force                                   int
 	noReload, runtime, now, marked          bool
@@ -122,11 +125,18 @@ func (s *systemctl) checkOptions() int {
 	case o.machine != "":
 		s.errorf("Failed to connect to system scope bus via machine transport: Host is down")
 		return exitFailure
-	case o.host != "":
-		s.errorf("Failed to connect to bus: --host= is not supported, run musterctl there by ssh")
+	case o.capsule != "":
+		s.errorf("Failed to connect to user scope bus via capsule transport: No such file or directory")
 		return exitFailure
 	case o.image != "":
-		s.errorf("--image= is not supported: mount the image and use --root=")
+		if _, err := os.Stat(o.image); err != nil {
+			s.errorf("Failed to set up loopback device for %s: %s", o.image, errnoText(err))
+		} else {
+			s.errorf("--image= is not supported: mount the image and use --root=")
+		}
+		return exitFailure
+	case o.root != "" && !isDirectory(o.root):
+		s.errorf("Failed to initialize unit search paths for root directory %s: No such file or directory", o.root)
 		return exitFailure
 	case o.root != "" && o.scope == scopeUser:
 		s.errorf("--root/--image is not supported with --user.")
@@ -159,8 +169,12 @@ func (s *systemctl) dispatch(words []string) int {
 		s.errorf("Too many arguments.")
 		return exitFailure
 	}
-	if v.online && (s.Chroot || s.o.root != "") {
-		if s.o.root != "" {
+	if v.online && s.o.scope == scopeGlobal {
+		s.errorf("--global is not supported for this operation.")
+		return exitFailure
+	}
+	if v.online && (s.Chroot || s.o.rootGiven) {
+		if s.o.rootGiven {
 			s.errorf("Verb '%s' cannot be used with --root= or --image=.", name)
 			return exitFailure
 		}
@@ -176,7 +190,11 @@ func (s *systemctl) connect() error {
 	if s.bus != nil {
 		return nil
 	}
-	c, err := s.Dial(s.o.scope != scopeSystem)
+	dial := s.Dial
+	if s.o.host != "" {
+		dial = func(user bool) (*bus.Client, error) { return s.dialHost(s.o.host, user) }
+	}
+	c, err := dial(s.o.scope != scopeSystem)
 	if err != nil {
 		return err
 	}
@@ -191,6 +209,10 @@ func (s *systemctl) online() bool {
 	err := s.connect()
 	if err == nil {
 		return true
+	}
+	if s.o.host != "" {
+		s.errorf("Failed to connect to the bus of %s: %s", s.o.host, errnoText(err))
+		return false
 	}
 	s.reportConnect(err, s.o.scope == scopeUser)
 	return false
@@ -221,4 +243,9 @@ func splitList(s string) []string {
 		}
 	}
 	return out
+}
+
+func isDirectory(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir()
 }
