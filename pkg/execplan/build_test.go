@@ -85,7 +85,6 @@ func TestUnsupported(t *testing.T) {
 	}{
 		{"RootImage", func(f *fixture) { f.s.RootImage = "/x.raw" }},
 		{"RestrictFileSystems", func(f *fixture) { f.s.RestrictFileSystems = unit.FilterList{Set: true} }},
-		{"LoadCredentialEncrypted", func(f *fixture) { f.s.LoadCredentialEncrypted = []unit.Credential{{ID: "x"}} }},
 	} {
 		f := newFixture()
 		name.set(f)

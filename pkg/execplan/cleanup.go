@@ -28,7 +28,7 @@ func Cleanup(u *unit.Unit, ctx Context, restarting bool) *plan.Plan {
 			c.TmpDirs = dirs[:]
 		}
 	}
-	if len(s.LoadCredential)+len(s.SetCredential)+len(s.ImportCredential) > 0 && !ctx.UserMode {
+	if hasCredentials(s) && !ctx.UserMode {
 		c.Credentials = CredentialsDirectory(u.Name)
 	}
 	if e.DynamicUser && !restarting {

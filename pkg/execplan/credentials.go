@@ -4,10 +4,19 @@ import (
 	"strings"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/unit"
 )
 
 // Where credentials are received and kept (systemd.exec(5), Credentials).
 var credentialStores = []string{"/run/credentials/@system", "/etc/credstore", "/run/credstore", "/usr/local/lib/credstore", "/usr/lib/credstore"}
+
+// Where encrypted ones are.
+var encryptedStores = []string{"/run/credentials/@encrypted", "/etc/credstore.encrypted", "/run/credstore.encrypted", "/usr/local/lib/credstore.encrypted", "/usr/lib/credstore.encrypted"}
+
+// hasCredentials says whether a unit has a credentials directory.
+func hasCredentials(s *unit.Sandbox) bool {
+	return len(s.LoadCredential)+len(s.SetCredential)+len(s.ImportCredential)+len(s.LoadCredentialEncrypted)+len(s.SetCredentialEncrypted) > 0
+}
 
 const credentialsRoot = "/run/credentials"
 
@@ -19,12 +28,15 @@ func CredentialsDirectory(unitName string) string { return credentialsRoot + "/"
 // credentials are gathered by the executor.
 func (b *builder) credentials() error {
 	s := b.s
-	if len(s.LoadCredential)+len(s.SetCredential)+len(s.ImportCredential) == 0 {
+	if !hasCredentials(s) {
 		return nil
 	}
-	c := &plan.Credentials{Received: credentialStores}
+	c := &plan.Credentials{Received: credentialStores, ReceivedEncrypted: encryptedStores}
 	if own, ok := plan.LookupEnv(b.ctx.OwnEnv, "CREDENTIALS_DIRECTORY"); ok {
 		c.Received = append([]string{own}, credentialStores...)
+	}
+	if own, ok := plan.LookupEnv(b.ctx.OwnEnv, "ENCRYPTED_CREDENTIALS_DIRECTORY"); ok {
+		c.ReceivedEncrypted = append([]string{own}, encryptedStores...)
 	}
 	c.Dir = CredentialsDirectory(b.u.Name)
 	if b.ctx.UserMode {
@@ -36,6 +48,12 @@ func (b *builder) credentials() error {
 	}
 	for _, l := range s.LoadCredential {
 		c.Load = append(c.Load, plan.Credential{ID: l.ID, Path: strings.TrimSuffix(l.Path, "/")})
+	}
+	for _, l := range s.LoadCredentialEncrypted {
+		c.Load = append(c.Load, plan.Credential{ID: l.ID, Path: strings.TrimSuffix(l.Path, "/"), Encrypted: true})
+	}
+	for _, d := range s.SetCredentialEncrypted {
+		c.Set = append(c.Set, plan.CredentialData{ID: d.ID, Data: d.Data, Encrypted: true})
 	}
 	for _, d := range s.SetCredential {
 		c.Set = append(c.Set, plan.CredentialData{ID: d.ID, Data: d.Data})

@@ -32,8 +32,6 @@ var missing = []struct {
 	{"BPFDelegatePrograms", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegatePrograms != "" }},
 	{"BPFDelegateAttachments", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegateAttachments != "" }},
 	{"RestrictFileSystems", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.RestrictFileSystems.Set }},
-	{"LoadCredentialEncrypted", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.LoadCredentialEncrypted) > 0 }},
-	{"SetCredentialEncrypted", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.SetCredentialEncrypted) > 0 }},
 	{"RuntimeDirectoryQuota", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.RuntimeDirectory.Quota.Set }},
 	{"StateDirectoryQuota", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.StateDirectory.Quota.Set }},
 	{"CacheDirectoryQuota", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.CacheDirectory.Quota.Set }},

@@ -41,17 +41,21 @@ func credentials(r *run) *plan.Failure {
 		all := &collection{data: map[string][]byte{}}
 		for _, l := range c.Load {
 			if err := load(all, c, l); err != nil {
-				return fail("LoadCredential", l.ID, err)
+				return fail(credentialSetting("LoadCredential", l.Encrypted), l.ID, err)
 			}
 		}
 		for _, i := range c.Import {
-			if err := importAll(all, c.Received, i); err != nil {
+			err := importAll(all, c.Received, i, false)
+			if err == nil {
+				err = importAll(all, c.ReceivedEncrypted, i, true)
+			}
+			if err != nil {
 				return fail("ImportCredential", i.Glob, err)
 			}
 		}
 		for _, s := range c.Set {
-			if err := all.add(s.ID, s.Data); err != nil {
-				return fail("SetCredential", s.ID, err)
+			if err := set(all, s); err != nil {
+				return fail(credentialSetting("SetCredential", s.Encrypted), s.ID, err)
 			}
 		}
 		if len(all.names) > 0 {
@@ -66,12 +70,55 @@ func credentials(r *run) *plan.Failure {
 	return nil
 }
 
+func credentialSetting(name string, encrypted bool) string {
+	if encrypted {
+		return name + "Encrypted"
+	}
+	return name
+}
+
+// set adds a SetCredential= that nothing took the place of.
+func set(all *collection, s plan.CredentialData) error {
+	if _, ok := all.data[s.ID]; ok || !s.Encrypted {
+		return all.add(s.ID, s.Data)
+	}
+	data, err := decrypt(s.Data, s.ID)
+	if err != nil {
+		return err
+	}
+	return all.add(s.ID, data)
+}
+
+// readCredential reads a file that holds the credential called id.
+func readCredential(path, id string, encrypted bool) ([]byte, error) {
+	if !encrypted {
+		return readFile(path, plan.MaxCredentials)
+	}
+	text, err := readFile(path, encryptedMax*4/3)
+	if err != nil {
+		return nil, err
+	}
+	return decryptText(text, id)
+}
+
+func decryptText(text []byte, id string) ([]byte, error) {
+	blob, err := unbase64(text)
+	if err != nil {
+		return nil, err
+	}
+	return decrypt(blob, id)
+}
+
 // load reads one LoadCredential=: a file, all files of a directory, what a
 // socket sends, or something received.
 func load(all *collection, c *plan.Credentials, l plan.Credential) error {
 	if !strings.HasPrefix(l.Path, "/") {
-		for _, dir := range c.Received {
-			data, err := readFile(dir+"/"+l.Path, plan.MaxCredentials)
+		from := c.Received
+		if l.Encrypted {
+			from = c.ReceivedEncrypted
+		}
+		for _, dir := range from {
+			data, err := readCredential(dir+"/"+l.Path, l.ID, l.Encrypted)
 			if err == nil {
 				return all.add(l.ID, data)
 			}
@@ -95,7 +142,7 @@ func load(all *collection, c *plan.Credentials, l plan.Credential) error {
 			return err
 		}
 		for _, name := range names {
-			data, err := readFile(l.Path+"/"+name, plan.MaxCredentials)
+			data, err := readCredential(l.Path+"/"+name, l.ID+"_"+name, l.Encrypted)
 			if err == unix.EISDIR {
 				continue
 			}
@@ -109,12 +156,15 @@ func load(all *collection, c *plan.Credentials, l plan.Credential) error {
 		return nil
 	case unix.S_IFSOCK:
 		data, err := readSocket(l.Path)
+		if err == nil && l.Encrypted {
+			data, err = decryptText(data, l.ID)
+		}
 		if err != nil {
 			return err
 		}
 		return all.add(l.ID, data)
 	}
-	data, err := readFile(l.Path, plan.MaxCredentials)
+	data, err := readCredential(l.Path, l.ID, l.Encrypted)
 	if err != nil {
 		return err
 	}
@@ -139,12 +189,12 @@ func readSocket(path string) ([]byte, error) {
 	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
 		return nil, err
 	}
-	return readAll(fd, plan.MaxCredentials)
+	return readAll(fd, encryptedMax*4/3)
 }
 
 // importAll takes what matches a glob from all places where credentials are
 // received.
-func importAll(all *collection, from []string, i plan.CredentialImport) error {
+func importAll(all *collection, from []string, i plan.CredentialImport, encrypted bool) error {
 	for _, dir := range from {
 		names, err := readDir(dir)
 		if err != nil {
@@ -154,19 +204,19 @@ func importAll(all *collection, from []string, i plan.CredentialImport) error {
 			if ok, err := path.Match(i.Glob, name); err != nil || !ok {
 				continue
 			}
-			data, err := readFile(dir+"/"+name, plan.MaxCredentials)
+			as := name
+			if i.Rename != "" {
+				as = i.Rename + strings.TrimPrefix(name, strings.TrimSuffix(i.Glob, "*"))
+			}
+			if _, ok := all.data[as]; ok || !value.FilenameIsValid(as) {
+				continue
+			}
+			data, err := readCredential(dir+"/"+name, name, encrypted)
 			if err == unix.EISDIR {
 				continue
 			}
 			if err != nil {
 				return err
-			}
-			as := name
-			if i.Rename != "" {
-				as = i.Rename + strings.TrimPrefix(name, strings.TrimSuffix(i.Glob, "*"))
-			}
-			if !value.FilenameIsValid(as) {
-				continue
 			}
 			if err := all.add(as, data); err != nil {
 				return err
@@ -187,8 +237,7 @@ func publish(p *plan.Plan, all *collection) error {
 	if err := unix.Mkdir(c.Dir, 0o700); err != nil && err != unix.EEXIST {
 		return err
 	}
-	const attrs = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
-	tree, err := newFS("tmpfs", attrs, "mode=0700", "nr_inodes=1024", "size=2m")
+	tree, err := newCredentialFS()
 	if p.UserMode && err == unix.EPERM {
 		return writeCredentials(p, all, c.Dir)
 	}
@@ -215,6 +264,17 @@ func publish(p *plan.Plan, all *collection) error {
 		}
 	}
 	return attach(tree, c.Dir)
+}
+
+// newCredentialFS makes a file system that never goes to swap: a tmpfs that is
+// told so, since Linux 6.4, or else a ramfs. What is put into it is bounded by us.
+func newCredentialFS() (int, error) {
+	const attrs = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSYMFOLLOW
+	tree, err := newFS("tmpfs", attrs, "mode=0700", "nr_inodes=1024", "size=2m", "noswap")
+	if err == unix.EINVAL {
+		tree, err = newFS("ramfs", attrs, "mode=0700")
+	}
+	return tree, err
 }
 
 func writeCredentials(p *plan.Plan, all *collection, dir string) error {

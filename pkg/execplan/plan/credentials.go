@@ -10,22 +10,26 @@ type Credentials struct {
 	// Received are directories with credentials given to the manager or
 	// installed on the system, the first that has one wins.
 	Received []string
-	Write    bool // false: only use what an earlier command put there
-	Load     []Credential
-	Set      []CredentialData
-	Import   []CredentialImport
+	// ReceivedEncrypted are those for encrypted ones.
+	ReceivedEncrypted []string
+	Write             bool // false: only use what an earlier command put there
+	Load              []Credential
+	Set               []CredentialData
+	Import            []CredentialImport
 }
 
 // Credential is LoadCredential=. A Path without a slash in front names a
 // received credential.
 type Credential struct {
-	ID, Path string
+	ID, Path  string
+	Encrypted bool
 }
 
 // CredentialData is SetCredential=, used where nothing was loaded.
 type CredentialData struct {
-	ID   string
-	Data []byte
+	ID        string
+	Data      []byte
+	Encrypted bool
 }
 
 // CredentialImport is ImportCredential=: received credentials that match,
