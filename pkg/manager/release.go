@@ -33,9 +33,22 @@ func (m *Manager) releaseRuntime(e machine.ReleaseRuntime) {
 	ctx.InvocationID = rawID(m.eng.InvocationID(e.Unit))
 	m.sharing.release(e.Unit, &ctx)
 	p := execplan.Cleanup(u, ctx, e.Restarting)
+	if p != nil && p.Cleanup.RemoveIPC && m.userInUse(e.Unit, p.Cleanup.User) {
+		p.Cleanup.RemoveIPC = false // the last unit of the user does it
+	}
 	if p != nil && spawn.CleanNow(p.Cleanup) {
 		s.cleanUp(p)
 	}
+}
+
+// userInUse reports whether another unit that is up runs as the user.
+func (m *Manager) userInUse(name, user string) bool {
+	for _, u := range m.eng.Units() {
+		if u.Name() != name && u.Config().Exec != nil && u.Config().Exec.User == user && !u.ActiveState().IsInactiveOrFailed() {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *spawner) cleanupContext() execplan.Context {

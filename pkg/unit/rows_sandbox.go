@@ -59,7 +59,7 @@ func sandboxRows() []*Row {
 		row(InExec, "ProtectSystem", kBoolEnum(one1(busEnum), "no", "yes", "full", "strict"), inSandbox(func(b *Sandbox) *string { return &b.ProtectSystem }),
 			"Make the system's files read-only.", "strict", since(214), settable, full),
 		row(InExec, "RemoveIPC", kBool, inSandbox(func(b *Sandbox) *bool { return &b.RemoveIPC }),
-			"Remove IPC objects of the user when the unit stops.", "yes", since(236), settable, partly("removed by the manager once the unit has ended")),
+			"Remove IPC objects of the user when the unit stops.", "yes", since(236), settable, full),
 		row(InExec, "RestrictAddressFamilies", kAddressFamilies, inSandbox(func(b *Sandbox) *FilterList { return &b.RestrictAddressFamilies }),
 			"Socket address families that may be used.", "AF_UNIX AF_INET", since(211), settable, full),
 		row(InExec, "RestrictFileSystems", kFileSystems, inSandbox(func(b *Sandbox) *FilterList { return &b.RestrictFileSystems }),
@@ -79,7 +79,7 @@ func sandboxRows() []*Row {
 		row(InExec, "SystemCallErrorNumber", kSyscallErrno, inSandbox(func(b *Sandbox) *int32 { return &b.SystemCallErrorNumber }),
 			"Error of calls SystemCallFilter= denies.", "EPERM", since(209), settable, full),
 		row(InExec, "SystemCallFilter", kSyscallFilter, inSandbox(func(b *Sandbox) *FilterList { return &b.SystemCallFilter }),
-			"System calls that may be made.", "~@clock @mount:EPERM", since(187), settable, partly("the bus shows groups by their names, not by their members")),
+			"System calls that may be made.", "~@clock @mount:EPERM", since(187), settable, full),
 		row(InExec, "SystemCallLog", kSyscallLog, inSandbox(func(b *Sandbox) *FilterList { return &b.SystemCallLog }),
 			"System calls that are logged.", "open", since(247), settable, full),
 	}
