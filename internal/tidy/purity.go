@@ -165,6 +165,7 @@ var goroutines = []goroutine{
 	{"pkg/kernel/signal_other.go", "InstallSignals", false, "where there is no handler in assembly, os/signal has to be read"},
 	{"pkg/kernel/thread.go", "ReserveThreads", false, "they only make threads, before the loop begins, and end"},
 	{"pkg/manager/source_autofs.go", "expireAutomount", false, "one call a unit that lasts as long as the unmounting; workers.one recovers and hands over to the loop"},
+	{"pkg/manager/watchdog.go", "command", true, "a driver of a hardware watchdog may hang: its calls are made off the loop, in order, and not by workers that foreign paths hold up"},
 	{"pkg/manager/worker.go", "add", true, "the one place for work that may block; results reach the loop as closures in a queue"},
 }
 

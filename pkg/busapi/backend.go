@@ -41,7 +41,8 @@ type Backend interface {
 	SetShowStatus(mode string)
 	SetServiceWatchdogs(on bool)
 	SetExitCode(code uint8)
-	SetWatchdog(which string, usec uint64) // RuntimeWatchdogUSec, RebootWatchdogUSec, KExecWatchdogUSec as changed by a client
+	SetWatchdog(which string, usec uint64) // RuntimeWatchdogUSec, RuntimeWatchdogPreUSec, RebootWatchdogUSec, KExecWatchdogUSec as changed by a client
+	SetWatchdogGovernor(name string)
 
 	// Reload re-reads what changed; done is called when it is finished.
 	Reload(done func(err error))
@@ -103,6 +104,8 @@ type Runtime struct {
 	RuntimeWatchdogUSec                         uint64
 	RebootWatchdogUSec                          uint64
 	KExecWatchdogUSec                           uint64
+	RuntimeWatchdogPreUSec                      uint64
+	WatchdogGovernor, WatchdogDevice            string
 	WatchdogLastPing                            machine.Instant
 	Reloading                                   bool
 }

@@ -33,7 +33,7 @@ func systemMethods() []method {
 		}},
 		{name: "Reexecute", run: func(k *call) {
 			// No answer if all goes well: the caller sees its connection end.
-			k.s.b.Reexecute(func(err error) { k.fail(bus.Errorf(bus.ErrFailed, "%v", err)) })
+			k.s.b.Reexecute(k.fail)
 		}},
 		{name: "SetExitCode", in: "y", args: []string{"number"}, run: func(k *call) {
 			k.s.b.SetExitCode(k.args.Byte())

@@ -81,11 +81,19 @@ func managerProperties() []property {
 				k.s.b.SetServiceWatchdogs(d.Bool())
 				return nil
 			}),
+		managerString("WatchdogDevice", bus.EmitsConst, func(s *Server) string { return s.b.Runtime().WatchdogDevice }),
+		managerString("RuntimeWatchdogPreGovernor", bus.EmitsNothing, func(s *Server) string { return s.b.Runtime().WatchdogGovernor }).settable(
+			func(k *call, d *bus.Decoder) error {
+				k.s.b.SetWatchdogGovernor(d.String())
+				return nil
+			}),
 	}
 	for name, get := range map[string]func(r *Runtime) uint64{
 		"RuntimeWatchdogUSec": func(r *Runtime) uint64 { return r.RuntimeWatchdogUSec },
 		"RebootWatchdogUSec":  func(r *Runtime) uint64 { return r.RebootWatchdogUSec },
 		"KExecWatchdogUSec":   func(r *Runtime) uint64 { return r.KExecWatchdogUSec },
+
+		"RuntimeWatchdogPreUSec": func(r *Runtime) uint64 { return r.RuntimeWatchdogPreUSec },
 	} {
 		list = append(list, managerUint64(name, bus.EmitsNothing, func(s *Server) uint64 {
 			r := s.b.Runtime()

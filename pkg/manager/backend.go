@@ -34,14 +34,28 @@ func (b backend) Loader() *loader.Loader          { return b.m.src }
 func (b backend) Config() *unit.ManagerConfig     { return b.m.cfg }
 func (b backend) Environment() []string           { return b.m.environment }
 func (b backend) Touched(c *busapi.Client)        { b.m.bus.touched(c) }
-func (b backend) Reload(done func(err error))     { b.m.reload(done) }
-func (b backend) Reexecute(failed func(error))    { b.m.requestReexec(failed) }
 func (b backend) Act(a machine.Act)               { b.m.act(a) }
 func (b backend) Handle(h machine.Handle) int     { return b.m.fds.fd(h) }
 func (b backend) AddHandle(fd int) machine.Handle { return b.m.fds.add(fd) }
 func (b backend) Usage(unit string) cgroup.Usage  { return b.m.cg.usage(unit) }
 func (b backend) SetExitCode(code uint8)          { b.m.exitStatus = int(code); b.m.saveShell() }
 func (b backend) UnitByPID(pid int) string        { return b.m.unitOfProcess(int32(pid)) }
+
+func (b backend) Reload(done func(err error)) {
+	if err := b.m.limitReload("Reload"); err != nil {
+		done(err)
+		return
+	}
+	b.m.reload(done)
+}
+
+func (b backend) Reexecute(failed func(error)) {
+	if err := b.m.limitReload("Reexecute"); err != nil {
+		failed(err)
+		return
+	}
+	b.m.requestReexec(func(err error) { failed(bus.Errorf(bus.ErrFailed, "%v", err)) })
+}
 
 func (b backend) Request(then func(machine.SendReply)) machine.Reply { return b.m.request(then) }
 
@@ -57,16 +71,36 @@ func (b backend) SetLogTarget(target string)  { b.m.log.setTarget(target); b.m.s
 func (b backend) SetShowStatus(mode string)   { b.m.console.setStatus(mode); b.m.saveShell() }
 func (b backend) SetServiceWatchdogs(on bool) { b.m.serviceWatchdogs = on; b.m.eng.SetWatchdogs(on) }
 
-// SetWatchdog changes the time of a hardware watchdog for this boot.
+// SetWatchdog changes the time of a hardware watchdog for this boot, in µs.
 func (b backend) SetWatchdog(which string, usec uint64) {
+	o := &b.m.watchdogOverride
 	switch which {
 	case "RuntimeWatchdogUSec":
-		b.m.cfg.RuntimeWatchdogUSec = usec
+		o.Runtime = &usec
+	case "RuntimeWatchdogPreUSec":
+		o.Pre = &usec
 	case "RebootWatchdogUSec":
-		b.m.cfg.RebootWatchdogUSec = usec
+		o.Reboot = &usec
 	case "KExecWatchdogUSec":
-		b.m.cfg.KExecWatchdogUSec = usec
+		o.KExec = &usec
 	}
+	b.setWatchdogs()
+}
+
+// SetWatchdogGovernor changes what the kernel does when the pretimeout has passed.
+func (b backend) SetWatchdogGovernor(name string) {
+	b.m.watchdogOverride.Governor = &name
+	b.setWatchdogs()
+}
+
+func (b backend) setWatchdogs() {
+	c := *b.m.cfg
+	b.m.watchdogOverride.over(&c)
+	b.m.cfg = &c
+	if b.m.watch != nil {
+		b.m.watch.apply(settingsOf(&c))
+	}
+	b.m.saveShell()
 }
 
 // SwitchRoot is for initrds, which this manager doesn't serve yet.
@@ -152,12 +186,22 @@ func (b backend) Runtime() busapi.Runtime {
 	if !m.booted && m.installedJobs > 0 {
 		progress = 1 - float64(jobs)/float64(m.installedJobs)
 	}
+	never := machine.Instant{Monotonic: machine.Never, Realtime: machine.Never, Boottime: machine.Never}
+	device, ping := "", never
+	if m.watch != nil {
+		device = m.watch.device
+		if !m.watch.lastPing.IsZero() {
+			ping = m.watch.lastPing
+		}
+	}
 	return busapi.Runtime{
+		WatchdogDevice: device, WatchdogLastPing: ping,
 		State: m.systemState(), Kernel: s.Kernel, InitRD: s.InitRD, Userspace: s.Userspace, Finish: s.Finish, GeneratorsStart: s.GeneratorsStart,
 		GeneratorsFinish: s.GeneratorsFinish, UnitsLoadStart: s.UnitsLoadStart, UnitsLoadFinish: s.UnitsLoadFinish, UnitsLoad: s.UnitsLoad,
 		ShutdownStart: s.ShutdownStart, Progress: progress, LogLevel: m.log.level, LogTarget: m.log.target, ShowStatus: m.console.enabled("ok"),
 		ServiceWatchdogs: m.serviceWatchdogs, ExitCode: uint8(m.exitStatus), InstalledJobs: m.installedJobs, FailedJobs: m.failedJobs,
 		RuntimeWatchdogUSec: m.cfg.RuntimeWatchdogUSec, RebootWatchdogUSec: m.cfg.RebootWatchdogUSec, KExecWatchdogUSec: m.cfg.KExecWatchdogUSec,
+		RuntimeWatchdogPreUSec: m.cfg.RuntimeWatchdogPreUSec, WatchdogGovernor: m.cfg.RuntimeWatchdogPreGovernor,
 		Reloading: m.reloading,
 	}
 }

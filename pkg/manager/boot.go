@@ -34,6 +34,8 @@ var bootSteps = []step{
 	{"learn about the machine", (*Manager).learnFacts, false},
 	{"read the kernel command line", (*Manager).readKernelCommandLine, false},
 	{"read the configuration", (*Manager).readConfiguration, false},
+	{"set clock, random seed and core pattern", (*Manager).setEarly, false},
+	{"confine the manager", (*Manager).confine, false},
 	{"set host name and machine ID", (*Manager).setIdentity, false},
 	{"make runtime directories", (*Manager).makeDirectories, true},
 	{"open the cgroup tree", (*Manager).openCgroups, false},
@@ -158,7 +160,7 @@ func (m *Manager) readKernelCommandLine() error {
 	o.User, o.Deserialize, o.StateFDs, o.Crashed = m.opt.User, m.opt.Deserialize, m.opt.StateFDs, m.opt.Crashed
 	problems := []string{}
 	if m.system {
-		problems = o.ApplyKernelCommandLine(m.facts.CommandLine, m.container)
+		problems = o.ApplyKernelCommandLine(m.facts.CommandLine, inInitrd())
 	}
 	if err := o.ApplyEnvironment(); err != nil {
 		problems = append(problems, err.Error())
@@ -206,6 +208,7 @@ func (m *Manager) openSources() error {
 		return err
 	}
 	kernel.ReserveThreads(threadsReserved)
+	m.openWatchdog()
 	if err := m.openSignals(); err != nil {
 		return err
 	}
@@ -214,6 +217,18 @@ func (m *Manager) openSources() error {
 		return err
 	}
 	return m.openNotify()
+}
+
+// openWatchdog begins to feed the hardware watchdog, the one of the last image if it had one open.
+func (m *Manager) openWatchdog() {
+	if !m.system || m.container {
+		return
+	}
+	m.watch = newWatchdogs(m)
+	if fd := m.kept("watchdog"); fd >= 0 {
+		m.watch.fd, m.watch.device = fd, m.restored.WatchdogDevice
+	}
+	m.watch.apply(settingsOf(m.cfg))
 }
 
 func (m *Manager) openSignals() error {

@@ -10,13 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/unit"
+	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 // configDirectories hold system.conf.d and user.conf.d, later ones win by file name (systemd-system.conf(5)).
 var configDirectories = []string{"/usr/lib/systemd", "/usr/local/lib/systemd", "/run/systemd", "/etc/systemd"}
 
 // loadManagerConfig reads system.conf (or user.conf) with its drop-ins.
-func loadManagerConfig(system bool) (*unit.ManagerConfig, []string, error) {
+func loadManagerConfig(system bool, settings []string) (*unit.ManagerConfig, []string, error) {
 	name := "system.conf"
 	if !system {
 		name = "user.conf"
@@ -45,6 +46,9 @@ func loadManagerConfig(system bool) (*unit.ManagerConfig, []string, error) {
 			files = append(files, unit.File{Path: byName[n], Text: string(data)})
 		}
 	}
+	if len(settings) > 0 {
+		files = append(files, unit.File{Path: "command line", Text: "[Manager]\n" + strings.Join(settings, "\n") + "\n"})
+	}
 	cfg := unit.DefaultManagerConfig(system)
 	memory, tasks := totals()
 	messages := unit.ReadManagerConfig(&unit.Host{User: !system, MemoryTotal: memory, TasksTotal: tasks}, cfg, files)
@@ -57,7 +61,7 @@ func loadManagerConfig(system bool) (*unit.ManagerConfig, []string, error) {
 
 // readConfiguration is the boot step; a reload does the same on a worker.
 func (m *Manager) readConfiguration() error {
-	cfg, messages, err := loadManagerConfig(m.system)
+	cfg, messages, err := loadManagerConfig(m.system, m.opt.Settings)
 	if err != nil {
 		return err
 	}
@@ -76,10 +80,14 @@ func (m *Manager) applyConfig(cfg *unit.ManagerConfig) {
 	if m.opt.DefaultStderr != "" {
 		cfg.DefaultStandardError = m.opt.DefaultStderr
 	}
+	m.watchdogOverride.over(cfg)
 	m.cfg = cfg
+	m.setOwnEnvironment(cfg.ManagerEnvironment)
 	level, target, status := int(cfg.LogLevel), cfg.LogTarget, cfg.ShowStatus
 	if m.opt.LogLevel >= 0 {
 		level = m.opt.LogLevel
+	} else if n, err := value.ParseLogLevel(os.Getenv("SYSTEMD_LOG_LEVEL")); err == nil {
+		level = int(n) // by ManagerEnvironment=
 	}
 	if m.opt.LogTarget != "" {
 		target = m.opt.LogTarget
@@ -91,9 +99,13 @@ func (m *Manager) applyConfig(cfg *unit.ManagerConfig) {
 		status = "yes"
 	}
 	m.log.configure(level, target)
+	m.log.time, m.log.location = cfg.LogTime, cfg.LogLocation
 	m.console.configure(status, cfg.LogColor.Or(true))
 	m.environment = mergeEnvironment(m.defaultEnvironment(), m.clientEnvironment)
 	m.memoryTotal, m.pidsTotal = totals()
+	if m.watch != nil {
+		m.watch.apply(settingsOf(cfg))
+	}
 	if m.src != nil {
 		m.src.SetDefaults(m.unitDefaults())
 	}

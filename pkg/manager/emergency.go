@@ -21,20 +21,39 @@ func (m *Manager) emergency(reason error) int {
 	}
 	for {
 		m.console.write("\r\nmuster: " + reason.Error() + "\r\nA root shell on the console follows; the machine restarts from its exit with `reboot -f`.\r\n")
-		m.emergencyShell()
+		m.consoleShell(m.cfg != nil && m.cfg.CrashShell)
 		time.Sleep(time.Second)
 	}
 }
 
-// emergencyShell runs a shell on the console and waits for its end, reaping everything else that ends meanwhile. There is no loop any more that
-// could be blocked, so waiting is fine here.
-func (m *Manager) emergencyShell() {
-	tty, err := os.OpenFile("/dev/console", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
+// consoleShell runs a shell on the console and waits for its end, reaping everything else that ends meanwhile. There is no loop any more that could be
+// blocked, so waiting is fine here.
+func (m *Manager) consoleShell(plain bool) {
+	shell := startShell(plain)
+	if shell == 0 {
 		return
 	}
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, 0, nil)
+		if pid == shell || err == unix.ECHILD {
+			return
+		}
+	}
+}
+
+// startShell starts sulogin, which asks for root's password, or a plain shell (CrashShell=) on the console; 0: there is neither a console nor a shell.
+func startShell(plain bool) (pid int) {
+	tty, err := os.OpenFile("/dev/console", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return 0
+	}
 	defer tty.Close()
-	for _, shell := range []string{"/usr/sbin/sulogin", "/sbin/sulogin", "/bin/bash", "/bin/sh"} {
+	shells := []string{"/usr/sbin/sulogin", "/sbin/sulogin", "/bin/bash", "/bin/sh"}
+	if plain {
+		shells = shells[2:]
+	}
+	for _, shell := range shells {
 		if _, err := os.Stat(shell); err != nil {
 			continue
 		}
@@ -42,15 +61,9 @@ func (m *Manager) emergencyShell() {
 			Files: []*os.File{tty, tty, tty}, Env: append(os.Environ(), "TERM=linux"),
 			Sys: &unix.SysProcAttr{Setsid: true, Setctty: true},
 		})
-		if err != nil {
-			continue
-		}
-		for {
-			var status unix.WaitStatus
-			pid, err := unix.Wait4(-1, &status, 0, nil)
-			if pid == p.Pid || err == unix.ECHILD {
-				return
-			}
+		if err == nil {
+			return p.Pid
 		}
 	}
+	return 0
 }

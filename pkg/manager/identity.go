@@ -15,7 +15,7 @@ func (m *Manager) setIdentity() error {
 		return nil
 	}
 	var errs []string
-	if err := setHostname(); err != nil {
+	if err := setHostname(m.opt.HostName); err != nil {
 		errs = append(errs, err.Error())
 	}
 	if err := m.setMachineID(); err != nil {
@@ -30,8 +30,11 @@ func (m *Manager) setIdentity() error {
 	return nil
 }
 
-// setHostname follows hostname(5): the first line that is no comment. In a container a name that was given from outside stands.
-func setHostname() error {
+// setHostname sets the name that was given on the kernel command line, or follows hostname(5): the first line that is no comment. In a container a name that was given from outside stands.
+func setHostname(given string) error {
+	if given != "" {
+		return unix.Sethostname([]byte(given))
+	}
 	data, err := os.ReadFile("/etc/hostname")
 	if err != nil {
 		return nil

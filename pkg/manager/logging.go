@@ -2,7 +2,10 @@ package manager
 
 import (
 	"fmt"
+	"path/filepath"
+	"runtime"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,6 +23,8 @@ type logger struct {
 	con     *console
 	memory  func(unit, line string, level int)
 	dropped uint64
+
+	time, location bool // in front of messages on the console
 
 	override       *int   // level set at run time
 	targetOverride string // target set at run time
@@ -77,7 +82,7 @@ func (l *logger) write(level int, unit string, fields []string, format string, a
 	}
 	switch l.target {
 	case "console", "console-prefixed":
-		l.con.write(text + "\r\n")
+		l.con.write(l.prefix(level) + text + "\r\n")
 		return
 	case "kmsg":
 		l.toKmsg(level, text)
@@ -90,6 +95,39 @@ func (l *logger) write(level int, unit string, fields []string, format string, a
 		l.memory(unit, text, level)
 	}
 	l.toKmsg(level, text)
+}
+
+// prefix is what LogTime= and LogLocation= put in front of a message, and the priority for those who take the console apart.
+func (l *logger) prefix(level int) string {
+	var b strings.Builder
+	if l.target == "console-prefixed" {
+		fmt.Fprintf(&b, "<%d>", 3<<3|level)
+	}
+	if l.time {
+		b.WriteString(time.Now().Format("Mon 2006-01-02 15:04:05 MST "))
+	}
+	if file, line := caller(); l.location && file != "" {
+		fmt.Fprintf(&b, "(%s:%d) ", file, line)
+	}
+	return b.String()
+}
+
+// caller is the place outside of the logger that a message comes from, its file as a path in the repository.
+func caller() (file string, line int) {
+	for skip := 2; skip < 10; skip++ {
+		_, file, line, ok := runtime.Caller(skip)
+		if !ok {
+			break
+		}
+		if filepath.Base(file) == "logging.go" {
+			continue
+		}
+		if i := strings.Index(file, "pkg/manager/"); i >= 0 {
+			file = file[i:]
+		}
+		return file, line
+	}
+	return "", 0
 }
 
 // mentions reports whether a status message names the unit anyway ("Started nginx.service - …").
@@ -114,6 +152,12 @@ func (l *logger) toJournal(level int, unit, text string, fields []string) bool {
 			key = "USER_UNIT"
 		}
 		b = appendField(b, key, unit)
+	}
+	if l.location {
+		if file, line := caller(); file != "" {
+			b = appendField(b, "CODE_FILE", file)
+			b = appendField(b, "CODE_LINE", fmt.Sprint(line))
+		}
 	}
 	for _, f := range fields {
 		if k, v, ok := strings.Cut(f, "="); ok {

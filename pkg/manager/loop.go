@@ -59,6 +59,7 @@ func (m *Manager) turn() {
 		m.log.err("", "epoll: %v", err)
 	}
 	kernel.Beat()
+	m.limitTurns()
 	if m.childrenEnded {
 		m.reap()
 	}

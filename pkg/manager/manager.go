@@ -49,23 +49,29 @@ type Manager struct {
 	spawner      spawner
 	sharing      *sharing
 
-	state     *statelog.Log
-	stateFDs  [2]int
-	records   map[string][]byte // of the last image, until they are restored
-	restored  shellState
-	keptFDs   map[string]int
-	exits     []kernel.Exit // that the last image reaped, or was about to
-	crashes   []uint64
-	box       *blackbox     // what a crash leaves behind; nil: there is none
-	suspect   suspicion     // what the last crash was about
-	handling  machine.Event // that the engine is at
-	trial     *proof        // of the next image, nil if there is none
-	alarms    alarms
-	began     uint64          // when this image began to guard itself (monotonic µs)
-	events    []machine.Event // answers and follow-ups that wait for Step
-	draining  bool
-	replies   map[machine.Reply]func(machine.SendReply)
-	nextReply machine.Reply
+	state    *statelog.Log
+	stateFDs [2]int
+	records  map[string][]byte // of the last image, until they are restored
+	restored shellState
+	keptFDs  map[string]int
+	exits    []kernel.Exit // that the last image reaped, or was about to
+	crashes  []uint64
+	box      *blackbox     // what a crash leaves behind; nil: there is none
+	suspect  suspicion     // what the last crash was about
+	handling machine.Event // that the engine is at
+	trial    *proof        // of the next image, nil if there is none
+	alarms   alarms
+
+	watch            *watchdogs // nil: there is none to feed (containers, user managers)
+	watchdogOverride watchdogOverride
+	ownVariables     []string // that ManagerEnvironment= has set
+	reloadLimit      rateLimit
+	turnLimit        rateLimit
+	began            uint64          // when this image began to guard itself (monotonic µs)
+	events           []machine.Event // answers and follow-ups that wait for Step
+	draining         bool
+	replies          map[machine.Reply]func(machine.SendReply)
+	nextReply        machine.Reply
 
 	queries       map[machine.Token]func() // open slow queries and how to cancel them
 	sock          sockets

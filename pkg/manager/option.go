@@ -19,7 +19,6 @@ type Options struct {
 	LogTarget        string
 	LogColor         string
 	ShowStatus       string
-	CrashAction      string
 	ServiceWatchdogs bool
 	Deserialize      bool
 	StateFDs         [2]int   // with Deserialize: the memory files of the state log
@@ -28,13 +27,17 @@ type Options struct {
 	Fallback         fallback // the image that a crash leads back to
 	Returned         bool     // this image was the one that a crash led back to
 	Back             fallback // with Returned: what it was kept with
+	SwitchedRoot     bool     // this image was executed by switch-root
 	Prove            bool     // a trial of this image, see Prove
-	DumpCore         bool
 	DefaultStdout    string
 	DefaultStderr    string
 	MachineID        string
-	SetEnv           []string
-	Test             bool // print what would be started, and end
+	Settings         []string // assignments of [Manager] that weigh more than the files
+	HostName         string
+	ClockUSec        uint64 // what the realtime clock is set to at boot, 0: it is left alone
+	RandomSeed       string // base64
+	CorePattern      string // for crashes before something else is set up
+	Test             bool   // print what would be started, and end
 	RootfsRW         bool
 	Generators       bool
 }
@@ -102,8 +105,6 @@ func (o *Options) argument(name, val string, has bool, need func() (string, erro
 		o.LogColor = optional("yes")
 	case "--show-status":
 		o.ShowStatus = optional("yes")
-	case "--crash-action":
-		o.CrashAction, err = need()
 	case "--service-watchdogs":
 		o.ServiceWatchdogs, err = value.ParseBool(optional("yes"))
 	case "--default-standard-output":
@@ -137,12 +138,27 @@ func (o *Options) argument(name, val string, has bool, need func() (string, erro
 		}
 	case "--prove":
 		o.Prove = true
-	case "--switched-root", "--log-location", "--log-time", "--dump-core", "--crash-reboot", "--crash-shell", "--crash-chvt", "--crash-vt", "--confirm-spawn":
-		// Accepted as systemd does; what they ask for is a setting of system.conf that says by itself whether it has an effect.
+	case "--log-location", "--log-time", "--dump-core", "--crash-reboot", "--crash-shell":
+		o.Settings = append(o.Settings, optionSettings[name]+"="+optional("yes"))
+	case "--crash-action", "--crash-chvt", "--crash-vt":
+		var v string
+		if v, err = need(); err == nil {
+			o.Settings = append(o.Settings, optionSettings[name]+"="+v)
+		}
+	case "--switched-root":
+		o.SwitchedRoot = true
+	case "--confirm-spawn":
+		// Accepted as systemd does.
 	default:
 		o.runlevel(name)
 	}
 	return err
+}
+
+// optionSettings are the options that stand for a setting of system.conf.
+var optionSettings = map[string]string{
+	"--log-location": "LogLocation", "--log-time": "LogTime", "--dump-core": "DumpCore", "--crash-reboot": "CrashReboot",
+	"--crash-shell": "CrashShell", "--crash-action": "CrashAction", "--crash-chvt": "CrashChangeVT", "--crash-vt": "CrashChangeVT",
 }
 
 // setState reads "A,B": the numbers of the two memory files.
@@ -179,55 +195,108 @@ func (o *Options) runlevel(word string) {
 	}
 }
 
-// ApplyKernelCommandLine reads kernel-command-line(7): words are split and unquoted already. container: only what makes sense there counts.
-func (o *Options) ApplyKernelCommandLine(words []string, container bool) (problems []string) {
-	if container {
-		return nil
-	}
+// commandLineSettings are the keys of the kernel command line that stand for a setting of system.conf and weigh more than it; those of flags may stand
+// without a value.
+var commandLineSettings = map[string]struct {
+	settings []string
+	flag     bool
+}{
+	"systemd.cpu-affinity":                 {settings: []string{"CPUAffinity"}},
+	"systemd.crash-action":                 {settings: []string{"CrashAction"}},
+	"systemd.crash-chvt":                   {[]string{"CrashChangeVT"}, true},
+	"systemd.crash-reboot":                 {[]string{"CrashReboot"}, true},
+	"systemd.crash-shell":                  {[]string{"CrashShell"}, true},
+	"systemd.default-device-timeout-sec":   {settings: []string{"DefaultDeviceTimeoutSec"}},
+	"systemd.default-standard-error":       {settings: []string{"DefaultStandardError"}},
+	"systemd.default-standard-output":      {settings: []string{"DefaultStandardOutput"}},
+	"systemd.default-timeout-start-sec":    {settings: []string{"DefaultTimeoutStartSec"}},
+	"systemd.dump-core":                    {[]string{"DumpCore"}, true},
+	"systemd.log-color":                    {[]string{"LogColor"}, true},
+	"systemd.log-location":                 {[]string{"LogLocation"}, true},
+	"systemd.log-time":                     {[]string{"LogTime"}, true},
+	"systemd.minimum-uptime-sec":           {settings: []string{"MinimumUptimeSec"}},
+	"systemd.reload-limit-burst":           {settings: []string{"ReloadLimitBurst"}},
+	"systemd.reload-limit-interval-sec":    {settings: []string{"ReloadLimitIntervalSec"}},
+	"systemd.restrict-filesystem-access":   {settings: []string{"RestrictFileSystemAccess"}},
+	"systemd.setenv":                       {settings: []string{"DefaultEnvironment"}},
+	"systemd.status-unit-format":           {settings: []string{"StatusUnitFormat"}},
+	"systemd.watchdog-device":              {settings: []string{"WatchdogDevice"}},
+	"systemd.watchdog-pre-sec":             {settings: []string{"RuntimeWatchdogPreSec"}},
+	"systemd.watchdog-pretimeout-governor": {settings: []string{"RuntimeWatchdogPreGovernor"}},
+	"systemd.watchdog-sec":                 {settings: []string{"RuntimeWatchdogSec", "RebootWatchdogSec", "KExecWatchdogSec"}},
+}
+
+// ApplyKernelCommandLine reads kernel-command-line(7): words are split and unquoted already. In an initrd a key may begin with rd., elsewhere such keys
+// mean nothing. In a container the arguments of the manager itself are the command line.
+func (o *Options) ApplyKernelCommandLine(words []string, initrd bool) (problems []string) {
 	for _, w := range words {
 		key, val, has := strings.Cut(w, "=")
-		var err error
-		switch strings.ReplaceAll(key, "_", "-") {
-		case "systemd.unit", "rd.systemd.unit":
-			if strings.HasPrefix(key, "rd.") == inInitrd() && val != "" {
-				o.Unit = val
-			}
-		case "systemd.show-status":
-			o.ShowStatus = orYes(val, has)
-		case "systemd.log-level":
-			err = o.setLogLevel(val)
-		case "systemd.log-target":
-			o.LogTarget = val
-		case "systemd.log-color":
-			o.LogColor = orYes(val, has)
-		case "systemd.crash-action":
-			o.CrashAction = val
-		case "systemd.service-watchdogs":
-			o.ServiceWatchdogs, err = value.ParseBool(orYes(val, has))
-		case "systemd.default-standard-output":
-			o.DefaultStdout = val
-		case "systemd.default-standard-error":
-			o.DefaultStderr = val
-		case "systemd.setenv":
-			o.SetEnv = append(o.SetEnv, val)
-		case "systemd.machine-id":
-			o.MachineID = val
-		case "quiet":
-			if o.ShowStatus == "" {
-				o.ShowStatus = "auto"
-			}
-		case "debug":
-			o.LogLevel = 7
-		default:
-			if !has {
-				o.runlevel(w)
-			}
+		rest, rd := strings.CutPrefix(key, "rd.")
+		if rd && !initrd {
+			continue
 		}
-		if err != nil {
+		// What is to be started is said for each of both systems.
+		mine := rd == initrd
+		if rd {
+			key = rest
+		}
+		if err := o.commandLineWord(strings.ReplaceAll(key, "_", "-"), val, has, mine); err != nil {
 			problems = append(problems, fmt.Sprintf("kernel command line: %s: %v", w, err))
 		}
 	}
 	return problems
+}
+
+func (o *Options) commandLineWord(key, val string, has, mine bool) (err error) {
+	if s, ok := commandLineSettings[key]; ok {
+		if !has && !s.flag {
+			return errors.New("a value is missing")
+		}
+		for _, name := range s.settings {
+			o.Settings = append(o.Settings, name+"="+orYes(val, has))
+		}
+		return nil
+	}
+	switch key {
+	case "systemd.unit":
+		if mine && val != "" {
+			o.Unit = val
+		}
+	case "systemd.show-status":
+		o.ShowStatus = orYes(val, has)
+	case "systemd.log-level":
+		err = o.setLogLevel(val)
+	case "systemd.log-target":
+		o.LogTarget = val
+	case "systemd.service-watchdogs":
+		o.ServiceWatchdogs, err = value.ParseBool(orYes(val, has))
+	case "systemd.machine-id":
+		o.MachineID = val
+	case "systemd.hostname":
+		o.HostName = val
+	case "systemd.clock-usec":
+		o.ClockUSec, err = strconv.ParseUint(val, 10, 63)
+	case "systemd.random-seed":
+		o.RandomSeed = val
+	case "systemd.early-core-pattern":
+		if !strings.HasPrefix(val, "/") {
+			return errors.New("not an absolute path")
+		}
+		o.CorePattern = val
+	case "quiet":
+		if o.ShowStatus == "" && !has {
+			o.ShowStatus = "auto"
+		}
+	case "debug":
+		if !has {
+			o.LogLevel = 7
+		}
+	default:
+		if !has && mine {
+			o.runlevel(key)
+		}
+	}
+	return err
 }
 
 func orYes(v string, has bool) string {

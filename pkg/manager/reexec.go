@@ -25,20 +25,22 @@ const (
 
 // shellState is what the shell itself must find again after an execve: descriptors that were kept open and what clients have set.
 type shellState struct {
-	Kept           map[string]int `json:"kept"` // listening sockets by name
-	Environment    []string       `json:"environment,omitempty"`
-	Generated      []string       `json:"generated_environment,omitempty"`
-	LogLevel       *int           `json:"log_level,omitempty"` // set at run time
-	LogTarget      string         `json:"log_target,omitempty"`
-	ShowStatus     string         `json:"show_status,omitempty"`
-	ExitStatus     int            `json:"exit_status,omitempty"`
-	Booted         bool           `json:"booted,omitempty"`
-	Stamps         timestamps     `json:"stamps"`
-	Crashes        []uint64       `json:"crashes,omitempty"` // moments of crashes (monotonic µs) of images that lived for a moment only, the newest last
-	Began          uint64         `json:"began,omitempty"`   // when the image began (monotonic µs)
-	Suspect        suspicion      `json:"suspect,omitzero"`
-	GUID           string         `json:"guid"`
-	RebootArgument string         `json:"reboot_argument,omitempty"`
+	Kept           map[string]int   `json:"kept"` // listening sockets by name
+	Environment    []string         `json:"environment,omitempty"`
+	Generated      []string         `json:"generated_environment,omitempty"`
+	LogLevel       *int             `json:"log_level,omitempty"` // set at run time
+	LogTarget      string           `json:"log_target,omitempty"`
+	ShowStatus     string           `json:"show_status,omitempty"`
+	ExitStatus     int              `json:"exit_status,omitempty"`
+	Booted         bool             `json:"booted,omitempty"`
+	Stamps         timestamps       `json:"stamps"`
+	Crashes        []uint64         `json:"crashes,omitempty"` // moments of crashes (monotonic µs) of images that lived for a moment only, the newest last
+	Began          uint64           `json:"began,omitempty"`   // when the image began (monotonic µs)
+	Suspect        suspicion        `json:"suspect,omitzero"`
+	WatchdogDevice string           `json:"watchdog_device,omitempty"`
+	Watchdogs      watchdogOverride `json:"watchdogs,omitzero"`
+	GUID           string           `json:"guid"`
+	RebootArgument string           `json:"reboot_argument,omitempty"`
 }
 
 // openState opens the state log: the one that the last image left, or a new one.
@@ -109,6 +111,7 @@ func (m *Manager) restoreShell(records map[string][]byte) {
 	m.crashes, m.exitStatus, m.rebootArgument = s.Crashes, s.ExitStatus, s.RebootArgument
 	m.clientEnvironment, m.generatedEnvironment, m.restored, m.suspect = s.Environment, s.Generated, s, s.Suspect
 	m.environment = mergeEnvironment(m.defaultEnvironment(), m.clientEnvironment)
+	m.watchdogOverride = s.Watchdogs
 	if s.GUID != "" {
 		m.guid = s.GUID
 	}
@@ -142,7 +145,7 @@ func (m *Manager) saveShell() {
 	}
 	s := shellState{
 		Kept: map[string]int{}, Began: m.began, Environment: m.clientEnvironment, Generated: m.generatedEnvironment, ExitStatus: m.exitStatus, Booted: m.booted, Stamps: m.stamps, Crashes: m.crashes,
-		GUID: m.guid, RebootArgument: m.rebootArgument, Suspect: m.suspect, LogLevel: m.log.override, LogTarget: m.log.targetOverride, ShowStatus: m.console.override,
+		GUID: m.guid, RebootArgument: m.rebootArgument, Suspect: m.suspect, Watchdogs: m.watchdogOverride, LogLevel: m.log.override, LogTarget: m.log.targetOverride, ShowStatus: m.console.override,
 	}
 	for name, fd := range m.keptFDs {
 		s.Kept[name] = fd // not taken over yet: a crash until then must not lose it
@@ -150,6 +153,9 @@ func (m *Manager) saveShell() {
 	if m.notifySocket != nil {
 		s.Kept["notify"] = m.notifySocket.FD()
 		_ = kernel.SetCloexec(m.notifySocket.FD(), false)
+	}
+	if m.watch != nil && m.watch.fd >= 0 {
+		s.Kept["watchdog"], s.WatchdogDevice = m.watch.fd, m.watch.device
 	}
 	if m.bus != nil && m.bus.listen >= 0 {
 		s.Kept["private"] = m.bus.listen
@@ -218,7 +224,7 @@ func (m *Manager) reexecute() {
 	m.export()
 	m.bus.flush()
 	back.keep(true)
-	err := unix.Exec(path, args, os.Environ())
+	err := unix.Exec(path, args, m.ownEnvironment())
 	back.close()
 	m.refuseReexec(err)
 }
@@ -285,32 +291,6 @@ func (m *Manager) crashLoop() bool {
 		}
 	}
 	return recent >= crashesMax
-}
-
-// minimal is what is left when the manager crashes again and again: the services go on as they are, every ended process is reaped, and a root shell
-// on the console lets a person mend what is broken and try again with `kill -RTMIN+25 1`, or restart the machine. It ends when somebody asks for a new try.
-func (m *Manager) minimal() {
-	m.console.write("\r\nmuster: the manager crashed " + strconv.Itoa(crashesMax) + " times within a minute. The services keep running, but nothing is managed until it is re-executed: kill -RTMIN+25 1\r\n")
-	fd, err := kernel.InstallSignals(kernel.ManagerSignals())
-	for again := false; err == nil && !again; {
-		for {
-			if pid, e := unix.Wait4(-1, nil, unix.WNOHANG, nil); e != nil || pid <= 0 {
-				break
-			}
-		}
-		if m.system && !m.container {
-			m.emergencyShell()
-		}
-		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1000)
-		for {
-			s, ok := kernel.ReadSignal(fd)
-			if !ok {
-				break
-			}
-			again = again || int(s.Signo) == sigRTMin+25 || s.Signo == unix.SIGTERM
-		}
-	}
-	m.crashes = nil
 }
 
 // restoreOrStart begins the loop's work: with the state of the last image, or with the job that boots the system.

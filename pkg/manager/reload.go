@@ -23,7 +23,7 @@ func (m *Manager) reload(done func(err error)) {
 	path, version := m.src.Path(), m.src.Version()
 	queued := m.work.add(func() func() {
 		result := run.all()
-		cfg, messages, err := loadManagerConfig(m.system)
+		cfg, messages, err := loadManagerConfig(m.system, m.opt.Settings)
 		now := loader.Scan(path)
 		return func() {
 			m.generated(result)

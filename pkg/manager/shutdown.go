@@ -98,8 +98,10 @@ func (m *Manager) finish() int {
 		objectiveReboot: "Rebooting.", objectivePoweroff: "Powering off.", objectiveHalt: "Halting.", objectiveKexec: "Starting the new kernel.",
 		objectiveExit: "Exiting the container.", objectiveSoftReboot: "Restarting the userspace.",
 	}[m.objective])
+	m.leaveWatchdog()
 	m.killAll()
 	unix.Sync()
+	m.waitForUptime()
 	if m.objective == objectiveExit || m.container && m.objective != objectiveReboot && m.objective != objectiveKexec && os.Getpid() != 1 {
 		return m.exitStatus
 	}
@@ -112,6 +114,40 @@ func (m *Manager) finish() int {
 	m.rebootNow(m.objective)
 	return m.exitStatus
 }
+
+// leaveWatchdog sets the hardware watchdog to what the way down may take: RebootWatchdogSec=, KExecWatchdogSec=, or nothing where the machine is
+// not to come up again.
+func (m *Manager) leaveWatchdog() {
+	if m.watch == nil {
+		return
+	}
+	switch m.objective {
+	case objectiveReboot:
+		m.watch.shutDown(m.cfg.RebootWatchdogUSec)
+	case objectiveKexec:
+		m.watch.shutDown(m.cfg.KExecWatchdogUSec)
+	default:
+		m.watch.shutDown(0)
+	}
+}
+
+// waitForUptime is MinimumUptimeSec=: a machine that goes down right after it has come up, again and again, does it slowly. The time counts from the
+// boot of the kernel, in a container from that of its manager.
+func (m *Manager) waitForUptime() {
+	up := clock(unix.CLOCK_BOOTTIME)
+	if m.container {
+		up = clock(unix.CLOCK_MONOTONIC) - m.stamps.Userspace.Monotonic
+	}
+	if m.cfg == nil || m.objective == objectiveSoftReboot || up >= m.cfg.MinimumUptimeUSec {
+		return
+	}
+	rest := min(time.Duration(m.cfg.MinimumUptimeUSec-up)*time.Microsecond, uptimeWaitMax)
+	m.console.status("", "The system has been up for less than MinimumUptimeSec=, waiting %v.", rest.Round(time.Second))
+	time.Sleep(rest)
+}
+
+// uptimeWaitMax bounds that wait, for the case that the setting is a slip.
+const uptimeWaitMax = time.Hour
 
 const (
 	finalTermWait = 10 * time.Second
