@@ -296,6 +296,9 @@ func (e *Engine) SetWatchdogs(on bool) {
 	e.rearm()
 }
 
+// Watchdogs reports whether the watchdogs of services are heeded.
+func (e *Engine) Watchdogs() bool { return !e.watchdogsOff }
+
 // FailedUnits is the number of units in the failed state.
 func (e *Engine) FailedUnits() int { return e.failedUnits }
 

@@ -39,7 +39,8 @@ func (b *builder) sandbox() error {
 		}
 		return nil
 	}
-	if b.e.Sandbox == nil && !b.e.DynamicUser && b.p.RootDirectory == "" && b.e.LogNamespace == "" {
+	// DefaultRestrictSUIDSGID= confines units that have no such settings of their own.
+	if b.e.Sandbox == nil && !b.s.RestrictSUIDSGID && !b.e.DynamicUser && b.p.RootDirectory == "" && b.e.LogNamespace == "" {
 		return nil
 	}
 	s := b.effective()

@@ -69,7 +69,7 @@ func (b backend) SetEnvironment(env []string) {
 func (b backend) SetLogLevel(level int)       { b.m.log.setLevel(level); b.m.saveShell() }
 func (b backend) SetLogTarget(target string)  { b.m.log.setTarget(target); b.m.saveShell() }
 func (b backend) SetShowStatus(mode string)   { b.m.console.setStatus(mode); b.m.saveShell() }
-func (b backend) SetServiceWatchdogs(on bool) { b.m.serviceWatchdogs = on; b.m.eng.SetWatchdogs(on) }
+func (b backend) SetServiceWatchdogs(on bool) { b.m.eng.SetWatchdogs(on) }
 
 // SetWatchdog changes the time of a hardware watchdog for this boot, in µs.
 func (b backend) SetWatchdog(which string, usec uint64) {
@@ -199,7 +199,7 @@ func (b backend) Runtime() busapi.Runtime {
 		State: m.systemState(), Kernel: s.Kernel, InitRD: s.InitRD, Userspace: s.Userspace, Finish: s.Finish, GeneratorsStart: s.GeneratorsStart,
 		GeneratorsFinish: s.GeneratorsFinish, UnitsLoadStart: s.UnitsLoadStart, UnitsLoadFinish: s.UnitsLoadFinish, UnitsLoad: s.UnitsLoad,
 		ShutdownStart: s.ShutdownStart, Progress: progress, LogLevel: m.log.level, LogTarget: m.log.target, ShowStatus: m.console.enabled("ok"),
-		ServiceWatchdogs: m.serviceWatchdogs, ExitCode: uint8(m.exitStatus), InstalledJobs: m.installedJobs, FailedJobs: m.failedJobs,
+		ServiceWatchdogs: m.eng.Watchdogs(), ExitCode: uint8(m.exitStatus), InstalledJobs: m.installedJobs, FailedJobs: m.failedJobs,
 		RuntimeWatchdogUSec: m.cfg.RuntimeWatchdogUSec, RebootWatchdogUSec: m.cfg.RebootWatchdogUSec, KExecWatchdogUSec: m.cfg.KExecWatchdogUSec,
 		RuntimeWatchdogPreUSec: m.cfg.RuntimeWatchdogPreUSec, WatchdogGovernor: m.cfg.RuntimeWatchdogPreGovernor,
 		Reloading: m.reloading,

@@ -85,7 +85,6 @@ type Manager struct {
 	memoryTotal          uint64 // bytes
 	pidsTotal            uint64
 	consoleTerm          string
-	serviceWatchdogs     bool
 
 	objective      objective
 	exitStatus     int

@@ -310,6 +310,7 @@ func (m *Manager) restoreOrStart() error {
 		}
 		return nil
 	}
+	m.eng.SetWatchdogs(m.opt.ServiceWatchdogs)
 	m.openTables()
 	m.startDefault()
 	m.openDevices()

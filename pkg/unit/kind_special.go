@@ -8,10 +8,9 @@ import (
 
 // Notes of rows that have no effect yet.
 const (
-	cgroupNote  = "isn't written to the control group yet"
-	laterNote   = "the unit type comes with the next issue"
-	bpfNote     = "needs BPF programs, which come in a later issue"
-	managerNote = "read into ManagerConfig; each takes effect with its part of the manager"
+	cgroupNote = "isn't written to the control group yet"
+	laterNote  = "the unit type comes with the next issue"
+	bpfNote    = "needs BPF programs, which come in a later issue"
 )
 
 // hidden is for properties that answer when asked by name but aren't listed.

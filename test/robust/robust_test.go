@@ -33,6 +33,14 @@ func boot(t *testing.T) *box.Box {
 // bootProgram is boot with the programs of a directory of the host, which is /opt/muster inside; "" for those that are installed.
 func bootProgram(t *testing.T, programs string) *box.Box {
 	t.Helper()
+	b := bootFiles(t, programs, nil)
+	shell(t, b, fmt.Sprintf("systemctl start steady@{1..%d}.service", steadyUnits))
+	return b
+}
+
+// bootFiles is bootProgram with further files in the root, and with nothing started beside what boots.
+func bootFiles(t *testing.T, programs string, more map[string]string) *box.Box {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("needs root: run `sudo make test`")
 	}
@@ -61,6 +69,9 @@ func bootProgram(t *testing.T, programs string) *box.Box {
 	files["/etc/systemd/system/robust.target"] = box.File{Content: "[Unit]\nRequires=basic.target\nAfter=basic.target\nAllowIsolate=yes\n"}
 	files["/etc/systemd/system/steady@.service"] = box.File{Content: "[Service]\nExecStart=/bin/sleep infinity\n"}
 	files["/etc/systemd/system/load@.service"] = box.File{Content: "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/sh -c 'systemd-notify --ready; exec sleep infinity'\n"}
+	for path, content := range more {
+		files[path] = box.File{Content: content}
+	}
 	b, err := box.Start(box.Options{Root: dir, Init: program.Path, Args: program.Args, Files: files, Binds: program.Binds})
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +89,6 @@ func bootProgram(t *testing.T, programs string) *box.Box {
 	if state, err := b.WaitRunning(ctx, program.Ctl); err != nil {
 		t.Fatalf("state %q, %v", state, err)
 	}
-	shell(t, b, fmt.Sprintf("systemctl start steady@{1..%d}.service", steadyUnits))
 	return b
 }
 
