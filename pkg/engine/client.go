@@ -92,7 +92,7 @@ func (e *Engine) onFreeze(v machine.Freeze) {
 	u, err := e.find(v.Unit)
 	switch {
 	case err != nil:
-	case !u.cfg.Type.HasCgroup():
+	case u.cfg.Type != unit.TypeService && u.cfg.Type != unit.TypeScope && u.cfg.Type != unit.TypeSlice:
 		err = refuse(errNotSupported, "%s has no cgroup that could be frozen.", u.Name())
 	case u.ActiveState() != machine.Active:
 		err = refuse(errUnitInactive, "%s is not active.", u.Name())

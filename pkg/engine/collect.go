@@ -36,6 +36,9 @@ func (e *Engine) pinned(u *Unit) bool {
 	case st == machine.Failed && u.cfg.Unit.CollectMode != "inactive-or-failed":
 		return true
 	}
+	if u.get().Spawned || u.get().Populated {
+		return true
+	}
 	if u.machine != nil && (u.machine.Held() || len(u.get().queries) > 0) {
 		return true
 	}
@@ -56,12 +59,38 @@ func (e *Engine) collectUnits() {
 			continue
 		}
 		e.releaseDead(u)
+		e.lookBefore(u)
 		if e.reachable(u) {
 			continue
 		}
 		e.unload(u)
 	}
 	e.marks = nil
+}
+
+// lookBefore asks whether the unit has left something running (KillMode=none, a process that can't be killed) before it is unloaded: it stays loaded as
+// long as that is there, as on systemd, or nobody could see what it is, and the next start would know nothing of it.
+func (e *Engine) lookBefore(u *Unit) {
+	s := u.get()
+	if s.Spawned && s.looking == 0 && u.job == nil && u.ActiveState().IsInactiveOrFailed() {
+		s.looking = e.ask(query{look: u, asked: machine.CheckCgroup{}})
+		e.emit(machine.CheckCgroup{Token: s.looking, Unit: u.Name()})
+	}
+}
+
+// looked takes the answer to that.
+func (e *Engine) looked(u *Unit, a machine.CgroupChecked) {
+	if u.flags&removed != 0 {
+		return
+	}
+	s := u.st()
+	s.looking = 0
+	if u.job != nil || !u.ActiveState().IsInactiveOrFailed() {
+		return // it is in use again
+	}
+	s.Spawned, s.Populated = false, a.Populated
+	e.markUnit(u)
+	e.queueCollect(u)
 }
 
 // visit is one place of the search: which list of referrers is being looked at.

@@ -9,6 +9,8 @@ import (
 type query struct {
 	u *Unit // the machine that asked, or
 	j *Job  // the job whose conditions are tested, or
+	// a unit that is about to be unloaded, or
+	look *Unit
 	// the client whose request about a unit needs the answer
 	reply     machine.Reply
 	name      string

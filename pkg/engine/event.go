@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/unit"
 )
 
 // step hands an event to the machine of a unit.
@@ -38,6 +39,11 @@ func (e *Engine) route(ev machine.Event) {
 	case machine.Notify:
 		e.routeNotify(v)
 	case machine.CgroupEmpty:
+		if u := e.names[v.Unit]; u != nil && u.get().Populated {
+			u.state.Populated = false
+			e.markUnit(u)
+			e.queueCollect(u)
+		}
 		e.stepIfUsed(v.Unit, ev)
 	case machine.OOMKill:
 		e.stepIfUsed(v.Unit, ev)
@@ -84,10 +90,14 @@ func (e *Engine) stepIfUsed(name string, ev machine.Event) {
 // routeNotify delivers a datagram to the unit of the sender's cgroup and, if that is another one, to the unit that knows the process.
 // Descriptors belong to the first; with no receiver they are closed.
 func (e *Engine) routeNotify(v machine.Notify) {
-	byCgroup, byPID := e.names[v.Unit], e.pids[v.PID]
-	if byCgroup != nil && byCgroup.machine == nil {
-		byCgroup = nil
+	// Only services have a use for it, and only they close what they don't store.
+	hears := func(u *Unit) *Unit {
+		if u == nil || u.machine == nil || u.cfg.Type != unit.TypeService {
+			return nil
+		}
+		return u
 	}
+	byCgroup, byPID := hears(e.names[v.Unit]), hears(e.pids[v.PID])
 	if byCgroup == nil && byPID == nil {
 		for _, h := range v.Msg.FDs {
 			e.emit(machine.CloseHandle{Handle: h})
@@ -127,6 +137,9 @@ func (e *Engine) routeAnswer(ev machine.Event) {
 	case q.u != nil:
 		e.closeQuery(q.u, t)
 		e.step(q.u, ev)
+	case q.look != nil:
+		delete(e.queries, t)
+		e.looked(q.look, ev.(machine.CgroupChecked))
 	default:
 		delete(e.queries, t)
 		e.answered(q, ev)

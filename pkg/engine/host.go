@@ -29,6 +29,10 @@ func (h *host) Query(f machine.Effect) machine.Token {
 	}
 	t := h.e.ask(q)
 	s := h.u.st()
+	switch f.(type) {
+	case machine.Spawn, machine.AttachPIDs:
+		s.Spawned = true
+	}
 	s.queries = append(s.queries, t)
 	f, ok := machine.WithToken(f, t)
 	if !ok {

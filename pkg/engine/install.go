@@ -76,7 +76,10 @@ func (e *Engine) installOne(t *transaction, c *candidate) *Job {
 // again from the start as the merged type.
 func (e *Engine) mergeInto(old *Job, c *candidate, t *transaction) {
 	old.Irreversible = old.Irreversible || t.req.mode == job.ReplaceIrreversibly
-	old.IgnoreOrder = old.IgnoreOrder || t.req.mode == job.IgnoreDependencies
+	if t.req.mode == job.IgnoreDependencies && !old.IgnoreOrder {
+		old.IgnoreOrder = true
+		e.wake(old) // it holds nobody back any more
+	}
 	merged, _ := job.Merge(old.Type, c.typ)
 	if old.State == job.Running && (job.LateMerge(c.typ) && job.Superset(old.Type, c.typ)) {
 		e.changedJob(old)

@@ -187,6 +187,12 @@ func (e *Engine) drainLoading() {
 		for _, u := range done {
 			if u.flags&removed == 0 {
 				e.orderTargets(u)
+				if u.machine != nil {
+					e.queueDependents(u) // what it is bound to or upholds may be another since
+				}
+				if u.cfg.Type == unit.TypeDevice && u.machine == nil && e.devices.inUse[u.Name()] > 0 {
+					e.requests = append(e.requests, startRequest{kind: tellInUse, u: u})
+				}
 			}
 		}
 	}
@@ -214,6 +220,7 @@ func (e *Engine) connect(u *Unit) {
 	if u.cfg.Type == unit.TypeMount {
 		e.connectMountUsers(u)
 	}
+	e.linkAutomount(u)
 	e.linkSocket(u)
 	if cap(e.scratchEdges) > scratchMax {
 		e.scratchEdges = nil // a target of thousands
@@ -222,6 +229,16 @@ func (e *Engine) connect(u *Unit) {
 
 // scratchMax is how many edges a buffer that is used again has room for.
 const scratchMax = 1024
+
+// linkAutomount keeps the edge of an automount to its mount when its file is gone: the point is there, and who sleeps at it has to hear of the mount.
+func (e *Engine) linkAutomount(u *Unit) {
+	if u.cfg.Type != unit.TypeAutomount || u.cfg.LoadState == unit.StateLoaded || u.machine == nil {
+		return
+	}
+	if p := e.reference(unit.ChangeSuffix(u.Name(), ".mount")); p != nil && u.flags&removed == 0 {
+		e.link(u, p, unit.DepTriggers)
+	}
+}
 
 // mount gives the mount unit of this name if there is one, and remembers names that there is none for.
 func (e *Engine) mount(name string) *Unit {

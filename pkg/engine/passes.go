@@ -51,13 +51,29 @@ func (c *candidate) mattersTo(by *candidate) bool {
 	return false
 }
 
+// giveUp takes a candidate that the anchor can do without out, and with it those that can't do without it.
+func (t *transaction) giveUp(c *candidate, reason string) {
+	work := []*candidate{c}
+	for len(work) > 0 {
+		c, work = work[0], work[1:]
+		if c.dead {
+			continue
+		}
+		c.dead = true
+		t.note(c.u, c.typ, reason)
+		for _, w := range c.wanted {
+			if w.by != nil && w.matters && !w.by.matters {
+				work = append(work, w.by)
+			}
+		}
+		reason = "it needs " + c.u.Name() + "/" + string(c.typ) + ", which was given up"
+	}
+}
+
 // drop takes the candidates of a unit out.
 func (t *transaction) drop(u *Unit, reason string) {
 	for _, c := range t.byUnit[u] {
-		if !c.dead {
-			c.dead = true
-			t.note(u, c.typ, reason)
-		}
+		t.giveUp(c, reason)
 	}
 }
 
@@ -100,8 +116,7 @@ func (t *transaction) minimize() *machine.Error {
 		stopsUnit := c.typ == job.Stop && c.u.ActiveState().IsActiveOrActivating()
 		turnsJob := c.u.job != nil && job.Conflict(c.typ, c.u.job.Type)
 		if stopsUnit || turnsJob {
-			c.dead = true
-			t.note(c.u, c.typ, "it would change what runs or is queued")
+			t.giveUp(c, "it would change what runs or is queued")
 		}
 	}
 	t.sweep()
@@ -156,10 +171,10 @@ func (t *transaction) merge() *machine.Error {
 			return refuse(errConflicting, "Transaction for %s/%s has conflicting jobs: %s/%s (wanted by %s) against %s/%s (wanted by %s).",
 				t.req.u.Name(), t.req.typ, u.Name(), a.typ, t.wanters(a), u.Name(), b.typ, t.wanters(b))
 		}
-		victim.dead = true
-		t.note(u, victim.typ, "it contradicts another job of the transaction")
+		wanted := t.wanters(victim)
+		t.giveUp(victim, "it contradicts another job of the transaction")
 		t.logs = append(t.logs, machine.Log{Level: levelNotice, Unit: u.Name(), Text: "Gave up the " + string(victim.typ) + " job of " +
-			u.Name() + " (wanted by " + t.wanters(victim) + "): another job of the transaction contradicts it"})
+			u.Name() + " (wanted by " + wanted + "): another job of the transaction contradicts it"})
 		t.sweep()
 		i-- // look at this unit again
 	}

@@ -197,7 +197,7 @@ func (e *Engine) forPeers(u *Unit, m depend.Mask, f func(p *Unit, types depend.M
 }
 
 // auto queues a job that follows from a dependency of from.
-func (e *Engine) auto(u *Unit, t job.Type, mode job.Mode, kind machine.CauseKind, from *Unit, via depend.Mask) bool {
+func (e *Engine) auto(u *Unit, t job.Type, mode job.Mode, kind machine.CauseKind, from *Unit, via depend.Mask) *machine.Error {
 	cause := machine.Cause{Kind: kind, Unit: from.Name()}
 	r := request{u: u, typ: t, mode: mode}
 	if types := via.Types(); len(types) > 0 {
@@ -210,7 +210,7 @@ func (e *Engine) auto(u *Unit, t job.Type, mode job.Mode, kind machine.CauseKind
 		e.emit(machine.Log{Level: levelWarning, Unit: u.Name(), Text: u.Name() + ": " + string(t) + " job because of " +
 			cause.Directive + from.Name() + " can't be queued: " + err.Message})
 	}
-	return err == nil
+	return err
 }
 
 // startOnFailure starts the OnFailure= units of a unit.
@@ -330,6 +330,14 @@ func (e *Engine) autoOK(u *Unit, q flag) bool {
 	return false
 }
 
+// retryLater checks a unit again after a while if a job that can't be replaced stood in the way of its stop: that will be over.
+func (e *Engine) retryLater(u *Unit, err *machine.Error) {
+	if err == nil || err.Name != errDestructive {
+		return
+	}
+	e.timers.set(&u.st().retry, addUSec(e.now.Monotonic, autoIntervalUSec), timerRetry, uint64(u.id))
+}
+
 // retryAuto checks a unit again whose automatic jobs were over the limit.
 func (e *Engine) retryAuto(u *Unit) {
 	e.queueDependents(u)
@@ -369,7 +377,7 @@ func (e *Engine) stopBound(u *Unit) {
 		return lost == nil
 	})
 	if lost != nil && e.autoOK(u, inBound) {
-		e.auto(u, job.Stop, job.Replace, machine.CauseBound, lost, depend.Of(unit.DepBoundBy))
+		e.retryLater(u, e.auto(u, job.Stop, job.Replace, machine.CauseBound, lost, depend.Of(unit.DepBoundBy)))
 	}
 }
 
@@ -387,6 +395,7 @@ func (e *Engine) stopUnneeded(u *Unit) {
 			cause: machine.Cause{Kind: machine.CauseUnneeded, Unit: u.Name(), Directive: "StopWhenUnneeded="}})
 		if err != nil {
 			e.emit(machine.Log{Level: levelWarning, Unit: u.Name(), Text: u.Name() + ": not needed any more, but can't be stopped: " + err.Message})
+			e.retryLater(u, err)
 		}
 	}
 }

@@ -30,6 +30,7 @@ const (
 	finishJob
 	tellTriggering
 	tellReconfigured
+	tellInUse
 	wantedStart
 )
 
@@ -37,7 +38,7 @@ func (e *Engine) serve(r startRequest) {
 	switch r.kind {
 	case autoStart:
 		if r.u.flags&removed == 0 {
-			if e.auto(r.u, job.Start, r.mode, r.cause, r.from, r.via) {
+			if e.auto(r.u, job.Start, r.mode, r.cause, r.from, r.via) == nil {
 				r.u.st().Monitor = r.from.Name()
 				e.markUnit(r.u)
 			}
@@ -54,6 +55,10 @@ func (e *Engine) serve(r startRequest) {
 	case wantedStart:
 		if r.u.flags&removed == 0 && r.u.job == nil && !r.u.ActiveState().IsActiveOrActivating() {
 			e.auto(r.u, job.Start, r.mode, r.cause, r.from, r.via)
+		}
+	case tellInUse:
+		if r.u.flags&removed == 0 {
+			e.tellDevice(r.u.Name(), false)
 		}
 	case tellReconfigured:
 		if m, ok := r.u.machine.(machine.Reconfigured); ok && r.u.flags&removed == 0 {

@@ -277,6 +277,7 @@ func (e *Engine) restoreUnit(r unitRecord) error {
 	}
 	e.touch(u)
 	e.deferred(u)
+	e.linkAutomount(u)
 	e.linkSocket(u)
 	e.drainLoading()
 	s := u.get()

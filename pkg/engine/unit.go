@@ -63,10 +63,14 @@ type state struct {
 	Handles       []machine.Handle `json:"handles,omitempty"`
 	Socket        string           `json:"socket,omitempty"` // the socket unit that accepted the connection it serves
 	Quarantine    *Quarantine      `json:"quarantine,omitempty"`
-	timer         timer
-	retry         timer
-	wake          *wakeTimers
-	queries       []machine.Token
+	// Spawned: something has run in the unit's cgroup since it was last seen empty; Populated: something runs there although the unit is down.
+	Spawned   bool `json:"spawned,omitempty"`
+	Populated bool `json:"populated,omitempty"`
+	timer     timer
+	retry     timer
+	wake      *wakeTimers
+	queries   []machine.Token
+	looking   machine.Token // open CheckCgroup before the unit is unloaded
 }
 
 // st gives the unit's state for writing.

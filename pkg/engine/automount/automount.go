@@ -178,19 +178,24 @@ func (m *Machine) enterDead(h machine.Host, result string) {
 	}
 	if m.s.Result != "" {
 		h.Log(control.LogWarning, "unit-failure-result", "Failed with result '"+m.s.Result+"'.", "UNIT_RESULT="+m.s.Result)
-		m.setState(h, Failed)
+		m.announce(h, Failed)
 		return
 	}
 	h.Log(control.LogInfo, "unit-success", "Deactivated successfully.")
-	m.setState(h, Dead)
+	m.announce(h, Dead)
 }
 
 func (m *Machine) setState(h machine.Host, sub SubState) {
+	if m.s.Sub != sub {
+		m.announce(h, sub)
+	}
+}
+
+// announce enters a sub-state and tells so even if it is the old one: a start that failed leaves a failed unit failed, and its job must end.
+func (m *Machine) announce(h machine.Host, sub SubState) {
 	old := m.s.Sub
 	m.s.Sub = sub
-	if old != sub {
-		h.StateChanged(active[old])
-	}
+	h.StateChanged(active[old])
 }
 
 // ResetFailed leaves the failed state.

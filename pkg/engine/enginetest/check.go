@@ -2,7 +2,7 @@ package enginetest
 
 import (
 	"bytes"
-	"fmt"
+	"reflect"
 
 	"github.com/muster-init/muster/pkg/engine"
 	"github.com/muster-init/muster/pkg/engine/machine"
@@ -13,15 +13,26 @@ import (
 // checker holds the invariants of package engine against every step. It knows the rules in its own words, not by calling the
 // engine's code for them.
 type checker struct {
-	w        *World
-	open     map[job.ID]string // jobs announced and not removed: unit
-	lastID   job.ID
-	states   map[string]machine.ActiveState // as announced
-	tokens   map[machine.Token]bool         // open queries
-	waiting  map[job.ID]jobView             // jobs before the step
-	mirror   map[string][]byte              // records as they were written
-	loaded   map[string]bool
-	restarts bool
+	w          *World
+	open       map[job.ID]string // jobs announced and not removed: unit
+	lastID     job.ID
+	states     map[string]machine.ActiveState // as announced
+	tokens     map[machine.Token]string       // open queries: unit
+	waiting    map[job.ID]jobView             // jobs before the step
+	mirror     map[string][]byte              // records as they were written
+	loaded     map[string]bool
+	newJobs    []job.ID // of this step
+	unloaded   bool     // something was, in this step
+	ev         machine.Event
+	asked      map[machine.Reply]machine.Event
+	refs       map[string][]string // unit → clients that hold a reference
+	moved      map[string]uint64   // unit → its last change of state
+	timers     map[string]*timerView
+	starts     map[string][]uint64 // unit → when it was triggered, or began to start
+	activation map[string]string   // unit → its invocation
+	results    map[string]job.Result
+	lowered    map[string]bool // sockets whose configuration was changed
+	given      map[string]bool // paths that had something to do while a stop was queued
 }
 
 // jobView is what the order rule needs to know of a job.
@@ -33,8 +44,9 @@ type jobView struct {
 }
 
 func (c *checker) init(w *World) {
-	*c = checker{w: w, open: map[job.ID]string{}, states: map[string]machine.ActiveState{}, tokens: map[machine.Token]bool{},
-		mirror: map[string][]byte{}, loaded: map[string]bool{}}
+	*c = checker{w: w, open: map[job.ID]string{}, states: map[string]machine.ActiveState{}, tokens: map[machine.Token]string{},
+		mirror: map[string][]byte{}, loaded: map[string]bool{}, asked: map[machine.Reply]machine.Event{}, refs: map[string][]string{},
+		moved: map[string]uint64{}, timers: map[string]*timerView{}, starts: map[string][]uint64{}, results: map[string]job.Result{}, given: map[string]bool{}, activation: map[string]string{}, lowered: map[string]bool{}}
 	for _, u := range w.E.Units() {
 		c.loaded[u.Name()] = true
 	}
@@ -43,7 +55,9 @@ func (c *checker) init(w *World) {
 
 // restored begins anew after a re-execution: queries are asked again.
 func (c *checker) restored() {
-	c.tokens = map[machine.Token]bool{}
+	c.tokens = map[machine.Token]string{}
+	c.asked = map[machine.Reply]machine.Event{}
+	c.ev, c.newJobs, c.unloaded = nil, nil, false
 	c.loaded = map[string]bool{}
 	for _, u := range c.w.E.Units() {
 		c.loaded[u.Name()] = true
@@ -52,7 +66,8 @@ func (c *checker) restored() {
 
 // before notes the jobs, to judge afterwards whether the one that began to run was allowed to.
 func (c *checker) before(ev machine.Event) {
-	c.waiting = nil
+	c.waiting, c.newJobs, c.unloaded, c.ev = nil, nil, false, ev
+	c.request(ev)
 	if _, idle := ev.(machine.Idle); idle {
 		c.waiting = views(c.w.E)
 	}
@@ -76,7 +91,7 @@ func (c *checker) after(ev machine.Event, effects []machine.Effect) error {
 			return err
 		}
 	}
-	for _, check := range []func() error{c.jobs, c.acyclic, c.units, func() error { return first(c.w.E.Check()) }} {
+	for _, check := range []func() error{c.jobs, c.acyclic, c.units, c.apart, c.references, func() error { return first(c.w.E.Check()) }} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -98,7 +113,7 @@ func (c *checker) write() {
 
 func first(list []string) error {
 	if len(list) > 0 {
-		return fmt.Errorf("%s (%d faults)", list[0], len(list))
+		return violation(indexes, "%s (%d faults)", list[0], len(list))
 	}
 	return nil
 }
@@ -106,32 +121,41 @@ func first(list []string) error {
 // effect checks what is announced.
 func (c *checker) effect(f machine.Effect) error {
 	if t := machine.QueryToken(f); t != 0 {
-		if c.tokens[t] {
-			return fmt.Errorf("token %d is used twice", t)
+		if c.tokens[t] != "" {
+			return violation(tokensOnce, "token %d is used twice", t)
 		}
-		c.tokens[t] = true
+		c.tokens[t] = reflect.ValueOf(f).FieldByName("Unit").String()
 	}
 	switch v := f.(type) {
+	case machine.CancelQuery:
+		delete(c.tokens, v.Token)
 	case machine.UnitNew:
 		c.loaded[v.Unit] = true
 	case machine.UnitRemoved:
-		delete(c.loaded, v.Unit)
-		delete(c.states, v.Unit)
+		return c.removedUnit(v.Unit)
 	case machine.UnitChanged:
+		old := c.states[v.Unit]
 		c.states[v.Unit] = v.Active
+		if !v.Properties {
+			return c.changedState(v, old)
+		}
 	case machine.JobNew:
 		if v.ID <= c.lastID {
-			return fmt.Errorf("job id %d after %d", v.ID, c.lastID)
+			return violation(jobsAnnounced, "job id %d after %d", v.ID, c.lastID)
 		}
 		c.lastID = v.ID
 		c.open[v.ID] = v.Unit
+		c.newJobs = append(c.newJobs, v.ID)
 	case machine.JobChanged:
 		return c.mayRun(v.ID)
 	case machine.JobRemoved:
 		if c.open[v.ID] != v.Unit {
-			return fmt.Errorf("job %d of %s is removed, announced was one of %q", v.ID, v.Unit, c.open[v.ID])
+			return violation(jobsAnnounced, "job %d of %s is removed, announced was one of %q", v.ID, v.Unit, c.open[v.ID])
 		}
 		delete(c.open, v.ID)
+		if v.Type == job.Start {
+			c.results[v.Unit] = v.Result
+		}
 		return c.removed(v)
 	}
 	return nil
@@ -144,10 +168,10 @@ func (c *checker) removed(v machine.JobRemoved) error {
 		st = u.ActiveState()
 	}
 	if v.Result == job.Done && v.Type == job.Stop && !st.IsInactiveOrFailed() {
-		return fmt.Errorf("stop job %d of %s is done while it is %s", v.ID, v.Unit, st)
+		return violation(stateFirst, "stop job %d of %s is done while it is %s", v.ID, v.Unit, st)
 	}
 	if v.Result == job.Done && v.Type == job.VerifyActive && !st.IsActiveOrReloading() {
-		return fmt.Errorf("verify-active job %d of %s is done while it is %s", v.ID, v.Unit, st)
+		return violation(stateFirst, "verify-active job %d of %s is done while it is %s", v.ID, v.Unit, st)
 	}
 	return nil
 }
@@ -170,7 +194,7 @@ func (c *checker) mayRun(id job.ID) error {
 		}
 		theyStop := o.typ == job.Stop || o.typ == job.Restart
 		if c.ordered(u, o.unit, unit.DepAfter) && !stopping || c.ordered(u, o.unit, unit.DepBefore) && theyStop {
-			return fmt.Errorf("job %d %s/%s runs while job %d %s/%s should go first", id, j.unit, j.typ, other, o.unit, o.typ)
+			return violation(ordered, "job %d %s/%s runs while job %d %s/%s should go first", id, j.unit, j.typ, other, o.unit, o.typ)
 		}
 	}
 	return nil
@@ -192,23 +216,23 @@ func (c *checker) jobs() error {
 	list := e.Jobs()
 	for _, j := range list {
 		if c.open[j.ID] == "" {
-			return fmt.Errorf("job %d of %s was never announced", j.ID, j.Unit.Name())
+			return violation(jobsAnnounced, "job %d of %s was never announced", j.ID, j.Unit.Name())
 		}
 		if j.Type == job.Nop {
 			continue
 		}
 		if k, twice := byUnit[j.Unit.Name()]; twice {
-			return fmt.Errorf("%s has the jobs %d and %d", j.Unit.Name(), k, j.ID)
+			return violation(indexes, "%s has the jobs %d and %d", j.Unit.Name(), k, j.ID)
 		}
 		byUnit[j.Unit.Name()] = j.ID
 		switch j.Type {
 		case job.Start, job.VerifyActive, job.Stop, job.Restart, job.Reload:
 		default:
-			return fmt.Errorf("job %d has the type %s", j.ID, j.Type)
+			return violation(indexes, "job %d has the type %s", j.ID, j.Type)
 		}
 	}
 	if len(list) != len(c.open) {
-		return fmt.Errorf("%d jobs are installed, %d announced and not removed", len(list), len(c.open))
+		return violation(jobsAnnounced, "%d jobs are installed, %d announced and not removed", len(list), len(c.open))
 	}
 	return nil
 }
@@ -223,7 +247,7 @@ func (c *checker) acyclic() error {
 		for _, o := range e.JobsBefore(j) {
 			switch state[o.ID] {
 			case 1:
-				return fmt.Errorf("jobs wait in a circle: %s/%s and %s/%s", j.Unit.Name(), j.Type, o.Unit.Name(), o.Type)
+				return violation(acyclicJobs, "jobs wait in a circle: %s/%s and %s/%s", j.Unit.Name(), j.Type, o.Unit.Name(), o.Type)
 			case 0:
 				if err := visit(o); err != nil {
 					return err
@@ -249,27 +273,32 @@ func (c *checker) units() error {
 	for _, u := range c.w.E.Units() {
 		n++
 		if !c.loaded[u.Name()] {
-			return fmt.Errorf("%s is loaded, but that was not announced", u.Name())
+			return violation(statesAnnounced, "%s is loaded, but that was not announced", u.Name())
 		}
 		st := u.ActiveState()
+		if at := u.StateChange().Monotonic; at < c.moved[u.Name()] || at > c.w.now {
+			return violation(clocksMonotone, "%s changed its state at %d, after %d, and it is %d", u.Name(), at, c.moved[u.Name()], c.w.now)
+		} else if at != 0 {
+			c.moved[u.Name()] = at
+		}
 		if said, ok := c.states[u.Name()]; ok && said != st {
-			return fmt.Errorf("%s is %s, announced was %s", u.Name(), st, said)
+			return violation(statesAnnounced, "%s is %s, announced was %s", u.Name(), st, said)
 		}
 		if len(c.w.pending) > 0 || c.w.asking(u.Name()) {
 			continue // what an answer means is not settled before it is there
 		}
 		main, control := u.PIDs()
 		if st.IsInactiveOrFailed() && st != machine.Maintenance && (main != 0 || control != 0) && u.SubState() != "dead-resources-pinned" {
-			return fmt.Errorf("%s is %s and holds the processes %d %d", u.Name(), u.SubState(), main, control)
+			return violation(processesKnown, "%s is %s and holds the processes %d %d", u.Name(), u.SubState(), main, control)
 		}
 		for _, pid := range []int32{main, control} {
 			if pid != 0 && c.w.E.UnitByPID(pid) != u {
-				return fmt.Errorf("process %d of %s (main %d, control %d) is not in the index", pid, u.Name(), main, control)
+				return violation(indexes, "process %d of %s (main %d, control %d) is not in the index", pid, u.Name(), main, control)
 			}
 		}
 	}
 	if n != len(c.loaded) {
-		return fmt.Errorf("%d units are loaded, announced are %d", n, len(c.loaded))
+		return violation(statesAnnounced, "%d units are loaded, announced are %d", n, len(c.loaded))
 	}
 	return nil
 }
@@ -281,7 +310,7 @@ func (c *checker) records(data []byte) error {
 		return err
 	}
 	if !bytes.Equal(got, data) {
-		return fmt.Errorf("the records make another snapshot:\n%s\n%s", got, data)
+		return violation(roundTrip, "the records make another snapshot:\n%s\n%s", got, data)
 	}
 	return nil
 }

@@ -2,31 +2,48 @@ package enginetest
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/muster-init/muster/pkg/unit"
 	"github.com/muster-init/muster/pkg/unit/value"
 )
 
-// Graph makes a random set of units: services of all kinds, targets, slices and names that do not exist, with random
-// dependencies between them. Cycles and contradictions are wanted.
-func Graph(r *Random, n int) Source {
+// Graph makes a random set of units of all types and names that do not exist, with random dependencies between them. Cycles and
+// contradictions are wanted. Each unit follows from seed, n and its own name alone.
+func Graph(seed uint64, n int) Source {
 	src := Source{}
-	names := make([]string, 0, n+3)
+	r := NewRandom(seed)
+	names := make([]string, 0, 2*n)
 	for i := range n {
-		switch {
-		case r.P(15):
+		switch k := r.N(100); {
+		case k < 12:
 			names = append(names, fmt.Sprintf("t%d.target", i))
-		case r.P(5):
+		case k < 16:
 			names = append(names, fmt.Sprintf("s%d.slice", i))
+		case k < 32:
+			names = append(names, fmt.Sprintf("m%d.mount", i))
+			if r.P(60) {
+				names = append(names, fmt.Sprintf("m%d.automount", i))
+			}
+		case k < 38:
+			names = append(names, fmt.Sprintf("w%d.swap", i))
 		default:
 			names = append(names, fmt.Sprintf("u%d.service", i))
-			if r.P(20) {
-				names = append(names, fmt.Sprintf("u%d.socket", i))
+			for _, suffix := range []string{"socket", "timer", "path"} {
+				if r.P(18) {
+					names = append(names, fmt.Sprintf("u%d.%s", i, suffix))
+				}
+			}
+			if r.P(10) {
+				names = append(names, fmt.Sprintf("u%d@.service", i))
 			}
 		}
 	}
-	for _, name := range names {
-		src.Put(RandomUnit(r, name, append(names, "missing.service")))
+	others := append(slices.Clone(names), "missing.service", deviceName(0), deviceName(1))
+	others = slices.DeleteFunc(others, func(n string) bool { return strings.Contains(n, "@") })
+	for i, name := range names {
+		src.Put(RandomUnit(NewRandom(seed*7919+uint64(i)), name, others))
 	}
 	for _, name := range []string{"shutdown.target", "basic.target"} {
 		u := unit.New(name, nil)
@@ -77,6 +94,14 @@ func RandomUnit(r *Random, name string, names []string) *unit.Unit {
 	if r.P(5) {
 		c.FailureAction = "exit"
 	}
+	if r.P(10) {
+		c.JobTimeoutAction = pick(r, "none", "reboot", "exit-force")
+		c.StartLimitAction = pick(r, "none", "reboot")
+	}
+	if r.P(20) {
+		c.OnFailureJobMode = pick(r, "replace", "fail", "isolate", "ignore-dependencies", "replace-irreversibly", "flush")
+		c.OnSuccessJobMode = pick(r, "replace", "fail", "replace-irreversibly")
+	}
 	for range r.N(6) {
 		t := pick(r, depTypes...)
 		u.Deps = append(u.Deps, unit.Dep{Type: t, Name: pick(r, names...), Origin: unit.Pos{Line: uint32(r.N(50))}})
@@ -95,6 +120,16 @@ func RandomUnit(r *Random, name string, names []string) *unit.Unit {
 		randomService(r, u)
 	case unit.TypeSocket:
 		randomSocket(r, u)
+	case unit.TypeTimer:
+		randomTimer(r, u)
+	case unit.TypePath:
+		randomPath(r, u)
+	case unit.TypeMount:
+		randomMount(r, u)
+	case unit.TypeAutomount:
+		randomAutomount(r, u)
+	case unit.TypeSwap:
+		randomSwap(r, u)
 	}
 	switch {
 	case r.P(3):

@@ -26,8 +26,17 @@ func (w *World) perform(f machine.Effect) error {
 		p := w.procs[q.PID]
 		w.pending = append(w.pending, machine.PIDChecked{Token: q.Token, Alive: p != nil, InUnit: p != nil && p.unit == q.Unit})
 	case machine.TestConditions, machine.ReadPIDFile, machine.GuessMainPID, machine.AttachPIDs, machine.RemoveDirectories,
-		machine.OpenSockets, machine.ChownSockets:
+		machine.OpenSockets, machine.ChownSockets, machine.PrepareMount, machine.WatchPaths, machine.OpenAutomount, machine.ReadStamp:
 		w.slow = append(w.slow, f)
+	case machine.UnwatchPaths:
+		delete(w.files.watching, q.Unit)
+	case machine.WriteStamp:
+		w.stamps[q.Unit] = q.RealtimeUSec
+		return w.check.stamped(q)
+	case machine.RemoveStamp:
+		delete(w.stamps, q.Unit)
+	case machine.WatchAutomount, machine.AckAutomount, machine.ExpireAutomount, machine.CloseAutomount:
+		return w.performAutomount(f)
 	case machine.CloseSockets:
 		return w.closeSockets(q)
 	case machine.WatchSockets:
@@ -48,7 +57,7 @@ func (w *World) perform(f machine.Effect) error {
 		delete(w.watched, q.Name)
 	case machine.CloseHandle:
 		if !w.handles[q.Handle] {
-			return fmt.Errorf("handle %d is closed but not open", q.Handle)
+			return violation(fdOwners, "handle %d is closed but not open", q.Handle)
 		}
 		delete(w.handles, q.Handle)
 	case machine.UnitRemoved:
@@ -57,8 +66,9 @@ func (w *World) perform(f machine.Effect) error {
 		}
 	case machine.SendReply:
 		if _, ok := w.replies[q.Reply]; !ok {
-			return fmt.Errorf("reply %d is answered twice or was never asked for", q.Reply)
+			return violation(onceAnswered, "reply %d is answered twice or was never asked for", q.Reply)
 		}
+		w.check.replied(q)
 		delete(w.replies, q.Reply)
 	}
 	return nil
@@ -97,6 +107,7 @@ func (w *World) spawn(q machine.Spawn) machine.Event {
 			p.exit.Status = 1
 		}
 	}
+	w.helper(p, q)
 	if q.Phase == machine.ExecStart && w.typeOf(q.Unit) == "forking" {
 		// The daemon that stays behind.
 		w.pid++
@@ -135,6 +146,9 @@ func (w *World) kill(k machine.Kill) bool {
 		if k.Signal == 1 || k.Signal == 18 || k.Signal == 19 {
 			continue
 		}
+		if p.undying && !w.calm {
+			continue
+		}
 		if k.Signal == sigKill || !p.stubborn || w.calm {
 			p.dying = true
 			p.due = w.now + uint64(w.rnd.N(1_000_000))
@@ -156,11 +170,24 @@ func (w *World) populated(name string) bool {
 // end lets a process end, and reports its cgroup empty if it was the last.
 func (w *World) end(pid int32) error {
 	p := w.procs[pid]
-	delete(w.procs, pid)
-	w.lost++
-	if w.opt.DropEvents > 0 && w.lost%w.opt.DropEvents == 0 {
-		return nil
+	if p.effect.phase != "" {
+		if !p.dying || w.rnd.P(30) {
+			w.kernel.take(&p.effect)
+		}
+		if p.effect.phase == machine.ExecMount && p.exit.Status != 0 && w.rnd.P(30) {
+			// A helper that fails late takes back what it has done, and that is seen first.
+			if err := w.tellTables(); err != nil {
+				return err
+			}
+			if p.effect.done {
+				w.kernel.unmount(p.effect.key)
+			}
+		}
+		if err := w.tellTables(); err != nil {
+			return err
+		}
 	}
+	delete(w.procs, pid)
 	emptyFirst := w.rnd.P(30)
 	if !w.populated(p.unit) && emptyFirst {
 		if err := w.deliver(machine.CgroupEmpty{Unit: p.unit}); err != nil {
@@ -169,6 +196,12 @@ func (w *World) end(pid int32) error {
 	}
 	if err := w.deliver(machine.ProcessExited{PID: pid, Exit: p.exit}); err != nil {
 		return err
+	}
+	if p.effect.phase == machine.ExecActivate {
+		// The kernel says that the table has changed, even if somebody has changed it back by now.
+		if err := w.deliver(w.swapTable()); err != nil {
+			return err
+		}
 	}
 	if !w.populated(p.unit) && !emptyFirst {
 		return w.deliver(machine.CgroupEmpty{Unit: p.unit})
@@ -188,36 +221,6 @@ func (w *World) endDue() error {
 	return nil
 }
 
-// advance moves the clock, with a Tick at each deadline on the way.
-func (w *World) advance(usec uint64) error {
-	end := w.now + usec
-	for range 10000 {
-		next := w.E.Deadline()
-		for _, p := range w.procs {
-			if p.due != 0 {
-				next = min(next, p.due)
-			}
-		}
-		if next > end {
-			w.now = end
-			return nil
-		}
-		w.now = max(w.now, next)
-		if err := w.endDue(); err != nil {
-			return err
-		}
-		if w.E.Deadline() <= w.now {
-			if err := w.deliver(machine.Tick{}); err != nil {
-				return err
-			}
-			if w.E.Deadline() <= w.now {
-				return fmt.Errorf("a deadline stays due after its Tick")
-			}
-		}
-	}
-	return fmt.Errorf("time does not move: there is always a new deadline")
-}
-
 // live lets a random process do something.
 func (w *World) live() error {
 	pids := w.pids()
@@ -234,7 +237,7 @@ func (w *World) live() error {
 	case k < 60:
 		wd := machine.Notify{Unit: p.unit, PID: pid, Msg: machine.NotifyMessage{Watchdog: true}}
 		return w.deliver(wd)
-	case k < 65 && w.opt.DropEvents == 0:
+	case k < 65:
 		w.handle++
 		w.handles[w.handle] = true
 		return w.deliver(machine.Notify{Unit: p.unit, PID: pid, Msg: machine.NotifyMessage{FDStore: true, FDName: "x", FDs: []machine.Handle{w.handle}}})
@@ -328,7 +331,22 @@ func (w *World) answerSlow() error {
 		}
 		return w.deliver(a)
 	case machine.CloseSockets:
+		for _, p := range q.Ports {
+			delete(w.closing, p.Handle)
+		}
 		return w.deliver(machine.SocketsClosed{Token: q.Token})
+	case machine.PrepareMount:
+		a := machine.MountPrepared{Token: q.Token}
+		if !w.calm && w.rnd.P(10) {
+			a.Message = "Mount path is not canonical."
+		}
+		return w.deliver(a)
+	case machine.WatchPaths:
+		return w.deliver(w.watchPaths(q))
+	case machine.OpenAutomount:
+		return w.deliver(w.openPoint(q))
+	case machine.ReadStamp:
+		return w.deliver(w.readStamp(q))
 	}
 	return fmt.Errorf("unknown query %T", f)
 }
@@ -357,9 +375,10 @@ func (w *World) obey() error {
 		}
 		sub := u.SubState()
 		switch typ := w.typeOf(p.unit); {
+		case p.effect.phase != "":
+			p.due = w.now + 1 // the helper hangs no longer
 		case sub != "start":
-		case typ == "oneshot", typ == "simple", typ == "idle", typ == "":
-			// The unit got this type while it was starting, so nobody waits for what the process would say.
+		case typ == "oneshot":
 			p.due = w.now + 1
 		}
 		switch {

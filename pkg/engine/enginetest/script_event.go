@@ -11,21 +11,7 @@ import (
 	"github.com/muster-init/muster/pkg/engine"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/unit"
-	"github.com/muster-init/muster/pkg/unit/value"
 )
-
-// scriptEpoch is the realtime clock of scripts at monotonic 0: 2023-11-14 22:13:20 UTC.
-const scriptEpoch = 1_700_000_000_000_000
-
-// calendarNext is Options.CalendarNext of scripts, in UTC.
-func calendarNext(event string, afterUSec uint64) (uint64, bool) {
-	c, err := value.ParseCalendar(event)
-	if err != nil {
-		return 0, false
-	}
-	at, ok := c.Next(value.USec(afterUSec), nil)
-	return uint64(at), ok
-}
 
 // scriptEvents are the events that a script can send as JSON.
 var scriptEvents = []machine.Event{

@@ -6,11 +6,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/muster-init/muster/pkg/engine/automount"
+	"github.com/muster-init/muster/pkg/engine/device"
 	"github.com/muster-init/muster/pkg/engine/enginetest"
 	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/engine/mount"
+	"github.com/muster-init/muster/pkg/engine/path"
 	"github.com/muster-init/muster/pkg/engine/scope"
 	"github.com/muster-init/muster/pkg/engine/service"
 	"github.com/muster-init/muster/pkg/engine/socket"
+	"github.com/muster-init/muster/pkg/engine/swap"
+	"github.com/muster-init/muster/pkg/engine/timer"
 )
 
 var (
@@ -21,7 +27,8 @@ var (
 )
 
 func types() []machine.Descriptor {
-	return []machine.Descriptor{service.Descriptor(), scope.Descriptor(), socket.Descriptor()}
+	return []machine.Descriptor{service.Descriptor(), scope.Descriptor(), socket.Descriptor(), timer.Descriptor(), path.Descriptor(),
+		mount.Descriptor(), automount.Descriptor(true), swap.Descriptor(true), device.Descriptor(true)}
 }
 
 func run(opt enginetest.Options) (*enginetest.World, error) {
@@ -45,7 +52,7 @@ func TestSimulation(t *testing.T) {
 			failed++
 			t.Errorf("seed %d: %v", seed, err)
 			if *simTrace {
-				fmt.Println(strings.Join(w.Trace, "\n"))
+				fmt.Println(enginetest.Shrink(options(seed), w, enginetest.Broken(err)).Report())
 			}
 			if failed == 10 {
 				t.Fatal("too many failures")
@@ -69,8 +76,16 @@ func TestSimulationIsDeterministic(t *testing.T) {
 // Planted faults are found: a simulation that can't fail shows nothing.
 func TestSimulationFindsFaults(t *testing.T) {
 	for name, plant := range map[string]func(*enginetest.Options){
-		"order ignored":   func(o *enginetest.Options) { o.Fault = "order" },
-		"exits lost":      func(o *enginetest.Options) { o.DropEvents = 2 },
+		"order ignored": func(o *enginetest.Options) { o.Fault = "order" },
+		"exits lost": func(o *enginetest.Options) {
+			n := 0
+			o.DropEvent = func(_ *enginetest.World, ev machine.Event) bool {
+				if _, ok := ev.(machine.ProcessExited); ok {
+					n++
+				}
+				return n%2 == 1
+			}
+		},
 		"edge one-sided":  func(o *enginetest.Options) { o.Fault = "edge" },
 		"job end unsaid":  func(o *enginetest.Options) { o.Fault = "removed" },
 		"state not saved": func(o *enginetest.Options) { o.Fault = "snapshot" },

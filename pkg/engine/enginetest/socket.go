@@ -3,6 +3,7 @@ package enginetest
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/unit"
@@ -65,10 +66,11 @@ func (w *World) openSockets(q machine.OpenSockets) machine.Event {
 func (w *World) closeSockets(q machine.CloseSockets) error {
 	for _, p := range q.Ports {
 		if !w.handles[p.Handle] && !w.restored {
-			return fmt.Errorf("listener %d of %s is closed but not open", p.Handle, q.Unit)
+			return violation(fdOwners, "listener %d of %s is closed but not open", p.Handle, q.Unit)
 		}
 		delete(w.handles, p.Handle)
 		delete(w.listening, p.Handle)
+		w.closing[p.Handle] = q.Token != 0
 	}
 	if q.Token != 0 {
 		w.slow = append(w.slow, q)
@@ -76,7 +78,7 @@ func (w *World) closeSockets(q machine.CloseSockets) error {
 	return nil
 }
 
-// traffic lets something come in at a listener.
+// traffic lets something come in at a listener: a client, a flood of them, or an error of accept(2).
 func (w *World) traffic() error {
 	var ports []machine.Handle
 	for h := range w.listening {
@@ -89,11 +91,41 @@ func (w *World) traffic() error {
 	h := pick(w.rnd, ports...)
 	l := w.listening[h]
 	ev := machine.SocketReady{Unit: l.unit, Port: h}
-	switch {
-	case w.rnd.P(5):
-		ev.Problem = "hung up"
-	case l.accept:
-		ev.Conn = &machine.Connection{Handle: w.newHandle(), Instance: fmt.Sprintf("%d-peer", w.handle), Source: pick(w.rnd, "a", "b"), Peer: "peer"}
+	if w.rnd.P(8) {
+		ev.Problem = pick(w.rnd, "too many open files", "hung up")
+		return w.deliver(ev)
 	}
-	return w.deliver(ev)
+	if !l.accept {
+		return w.deliver(ev)
+	}
+	for range pick(w.rnd, 1, 1, 1, 12) {
+		if _, still := w.listening[h]; !still {
+			return nil
+		}
+		handle := w.newHandle()
+		ev.Conn = &machine.Connection{Handle: handle, Instance: fmt.Sprintf("%d-peer", handle), Source: pick(w.rnd, "a", "b"), Peer: "peer"}
+		if err := w.deliver(ev); err != nil {
+			return err
+		}
+	}
+	return w.checkConnections(l.unit)
+}
+
+// checkConnections requires that MaxConnections= holds.
+func (w *World) checkConnections(name string) error {
+	u := w.E.Unit(name)
+	if u == nil || u.Machine() == nil {
+		return nil
+	}
+	prefix := strings.TrimSuffix(name, ".socket") + "@"
+	n := 0
+	for _, p := range w.E.Units() {
+		if strings.HasPrefix(p.Name(), prefix) && !p.ActiveState().IsInactiveOrFailed() {
+			n++
+		}
+	}
+	if limit := int(u.Config().GetSocket().MaxConnections); n > limit && !w.check.lowered[name] {
+		return violation(limitsHold, "%s serves %d connections, the limit is %d", name, n, limit)
+	}
+	return nil
 }

@@ -16,6 +16,13 @@ func (s Source) Load(name string) *unit.Unit {
 	if u := s[name]; u != nil {
 		return u
 	}
+	if at := strings.IndexByte(name, '@'); at >= 0 {
+		if t := s[name[:at+1]+name[strings.LastIndexByte(name, '.'):]]; t != nil {
+			u := *t
+			u.Name, u.Names, u.Unit.Description = name, []string{name}, name
+			return &u
+		}
+	}
 	u := unit.New(name, nil)
 	u.LoadState = unit.StateNotFound
 	u.Unit.Description = name

@@ -101,3 +101,28 @@ func EffectText(f machine.Effect, verbose bool) string {
 	name := fmt.Sprintf("%T", f)
 	return strings.TrimPrefix(name, "machine.") + fmt.Sprintf(" %+v", f)
 }
+
+// settings are what decides how a unit behaves, for the report of a simulation.
+func settings(u *unit.Unit) string {
+	text := ""
+	if u.LoadState != unit.StateLoaded {
+		text = string(u.LoadState)
+	}
+	switch {
+	case u.Service != nil:
+		s := u.Service
+		text += fmt.Sprintf("Type=%s Restart=%s RestartMode=%s ExitType=%s RemainAfterExit=%v Start=%dµs Stop=%dµs", s.Type, s.Restart, s.RestartMode, s.ExitType,
+			s.RemainAfterExit, s.TimeoutStartUSec, s.TimeoutStopUSec)
+	case u.Timer != nil:
+		text += fmt.Sprintf("%+v", *u.Timer)
+	case u.Path != nil:
+		text += fmt.Sprintf("%+v", *u.Path)
+	case u.Mount != nil:
+		text += fmt.Sprintf("%+v", *u.Mount)
+	case u.Automount != nil:
+		text += fmt.Sprintf("%+v", *u.Automount)
+	case u.Socket != nil:
+		text += fmt.Sprintf("Accept=%v Listen=%v MaxConnections=%d", u.Socket.Accept, u.Socket.Listen, u.Socket.MaxConnections)
+	}
+	return text
+}

@@ -20,20 +20,25 @@ type Options struct {
 	Types []machine.Descriptor
 	// Fault is given to the engine (Options.SimulateFault), to see that the checks find it.
 	Fault string
-	// DropEvents loses every n-th exit of a process, for the same reason; 0 loses none.
-	DropEvents int
+	// DropEvent and DropEffect lose what they are true for, as an engine does that forgets it; nil loses nothing.
+	DropEvent  func(w *World, ev machine.Event) bool
+	DropEffect func(w *World, f machine.Effect) bool
+	// Only lists the actions of the safety phase that are carried out, by number and sorted; nil: all. Without names units that are left out.
+	// The others do the same with and without them as far as that can be: a failure is made shorter by that.
+	Only    []int
+	Without map[string]bool
 	// RestoreEvery makes a snapshot and goes on with a restored engine in one of so many steps; 0 never.
 	RestoreEvery int
 }
 
 // World is a machine with processes, clients and a clock around one engine. Everything in it follows from the seed.
 type World struct {
-	opt     Options
-	rnd     *Random
-	src     Source
-	engOpt  engine.Options
-	E       *engine.Engine
-	now     uint64
+	opt    Options
+	rnd    *Random
+	src    Source
+	engOpt engine.Options
+	E      *engine.Engine
+	clock
 	procs   map[int32]*process
 	pid     int32
 	pending []machine.Event  // answers that are due before anything else
@@ -46,13 +51,19 @@ type World struct {
 	handle  machine.Handle
 	// listening has the listeners that the engine wants to hear of.
 	listening map[machine.Handle]listener
-	lost      int
-	restored  bool // at least once
-	calm      bool // the liveness phase: no faults, processes obey
+	kernel    kernel
+	autofs    autofs
+	files     files
+	stamps    map[string]uint64
+	closing   map[machine.Handle]bool // descriptors that are closed already, but whose unit waits for the rest of it
+	restored  bool                    // at least once
+	calm      bool                    // the liveness phase: no faults, processes obey
 	check     checker
 	Trace     []string
 	hash      uint64
 	steps     int
+	acts      int // actions of the safety phase
+	dropped   int
 }
 
 // process is one process of a unit.
@@ -65,26 +76,36 @@ type process struct {
 	exit     machine.Exit
 	dying    bool
 	ready    bool // has said READY=1
+	// undying processes sleep in the kernel, as on a dead NFS server: not even SIGKILL ends them.
+	undying bool
+	effect  kernelEffect
 }
 
 // NewWorld makes a world.
 func NewWorld(opt Options) *World {
-	w := &World{opt: opt, rnd: NewRandom(opt.Seed), now: 1_000_000, pid: 100, procs: map[int32]*process{},
-		replies: map[machine.Reply]string{}, watched: map[string]bool{}, handles: map[machine.Handle]bool{}, listening: map[machine.Handle]listener{}}
-	w.src = Graph(w.rnd, opt.Units)
-	w.engOpt = engine.Options{Depend: depend.Env{}, Types: opt.Types, Seed: [2]uint64{opt.Seed, 7}, SimulateFault: opt.Fault}
+	w := &World{opt: opt, rnd: NewRandom(opt.Seed), clock: newClock(), pid: 100, procs: map[int32]*process{},
+		replies: map[machine.Reply]string{}, watched: map[string]bool{}, handles: map[machine.Handle]bool{}, listening: map[machine.Handle]listener{},
+		kernel: newKernel(), autofs: newAutofs(), files: newFiles(), stamps: map[string]uint64{}, closing: map[machine.Handle]bool{}}
+	w.src = Graph(opt.Seed, opt.Units)
+	// order-free: each is taken out by itself
+	for name := range opt.Without {
+		delete(w.src, name)
+	}
+	w.engOpt = engine.Options{Depend: depend.Env{System: opt.Seed%3 == 0}, Types: opt.Types, Seed: [2]uint64{opt.Seed, 7}, SimulateFault: opt.Fault,
+		Startup: w.instant(), MachineID: "simulated", CalendarNext: calendarNext, DeviceTimeoutUSec: 20_000_000}
 	w.E = engine.New(w.src, w.engOpt)
 	for name := range w.src {
-		w.names = append(w.names, name)
+		if !unit.ValidName(name, unit.NameTemplate) {
+			w.names = append(w.names, name)
+		}
 	}
 	slices.Sort(w.names)
 	w.check.init(w)
 	return w
 }
 
-func (w *World) instant() machine.Instant {
-	return machine.Instant{Monotonic: w.now, Realtime: 1_700_000_000_000_000 + w.now, Boottime: w.now}
-}
+// at gives the numbers that belong to one action, so that the others have the same without it.
+func (w *World) at(n int) { w.rnd = NewRandom(w.opt.Seed*1_000_003 + uint64(n)) }
 
 // note keeps the last events and effects for a report, and a hash of all.
 func (w *World) note(kind, text string) {
@@ -104,16 +125,29 @@ func (w *World) Hash() uint64 { return w.hash }
 // step delivers one event, carries out its effects, and checks.
 func (w *World) step(ev machine.Event) error {
 	w.steps++
+	if w.opt.DropEvent != nil && w.opt.DropEvent(w, ev) {
+		w.dropped++
+		return nil
+	}
 	w.note("event", eventText(ev))
 	w.check.before(ev)
 	effects := w.E.Step(w.instant(), ev)
 	for _, f := range effects {
-		w.note("  ", EffectText(f, true))
-		if err := w.perform(f); err != nil {
+		if err := w.carryOut(f); err != nil {
 			return err
 		}
 	}
 	return w.check.after(ev, effects)
+}
+
+// carryOut does what an effect asks for.
+func (w *World) carryOut(f machine.Effect) error {
+	w.note("  ", EffectText(f, true))
+	if w.opt.DropEffect != nil && w.opt.DropEffect(w, f) {
+		w.dropped++
+		return nil
+	}
+	return w.perform(f)
 }
 
 // deliver steps an event and then all answers that it made due.
@@ -121,6 +155,11 @@ func (w *World) deliver(ev machine.Event) error {
 	if err := w.step(ev); err != nil {
 		return err
 	}
+	return w.flush()
+}
+
+// flush gives the answers that are due.
+func (w *World) flush() error {
 	for n := 0; len(w.pending) > 0; n++ {
 		a := w.pending[0]
 		w.pending = w.pending[1:]
@@ -128,22 +167,44 @@ func (w *World) deliver(ev machine.Event) error {
 			return err
 		}
 		if n > 10000 {
-			return fmt.Errorf("answers lead to ever more questions")
+			return violation(liveClock, "answers lead to ever more questions")
 		}
 	}
 	return nil
 }
 
-// Run is the safety phase followed by the liveness phase.
+// Run is the safety phase followed by the liveness phase and a last one in which single requests are judged by what came of them.
 func (w *World) Run() error {
 	for w.steps < w.opt.Steps {
-		if err := w.act(); err != nil {
+		n := w.acts
+		w.acts++
+		if w.opt.Only != nil {
+			if len(w.opt.Only) == 0 || n > w.opt.Only[len(w.opt.Only)-1] {
+				break
+			}
+			if _, ok := slices.BinarySearch(w.opt.Only, n); !ok {
+				continue
+			}
+		}
+		w.at(n)
+		err := w.act()
+		if err == nil {
+			err = w.tick()
+		}
+		if err == nil {
+			err = w.check.settled()
+		}
+		if err != nil {
 			return fmt.Errorf("safety, step %d: %w", w.steps, err)
 		}
 	}
+	w.at(-1)
 	w.calm = true
 	if err := w.settle(); err != nil {
 		return fmt.Errorf("liveness, step %d: %w", w.steps, err)
+	}
+	if err := w.judge(); err != nil {
+		return fmt.Errorf("verdict, step %d: %w", w.steps, err)
 	}
 	return nil
 }
@@ -151,28 +212,36 @@ func (w *World) Run() error {
 // act lets one thing happen.
 func (w *World) act() error {
 	switch k := w.rnd.N(100); {
-	case k < 30:
+	case k < 24:
 		return w.idle(1 + w.rnd.N(8))
-	case k < 45:
+	case k < 39:
 		return w.deliver(w.request())
-	case k < 65:
+	case k < 53:
 		return w.live()
-	case k < 75:
+	case k < 63:
 		return w.answerSlow()
-	case k < 90:
+	case k < 74:
 		return w.advance(uint64(w.rnd.N(2_000_000)))
-	case k < 91:
+	case k < 75:
 		return w.advance(uint64(w.rnd.N(60_000_000)))
-	case k < 93:
+	case k < 77:
+		return w.jump()
+	case k < 79:
 		return w.reload()
-	case k < 94:
+	case k < 80:
 		return w.deliver(machine.ClientGone{Client: w.client()})
-	case k < 95:
-		return w.deliver(machine.ClockChanged{})
-	case k < 96 && w.rnd.P(50):
-		return w.notifyLie()
+	case k < 84:
+		return w.changeTables()
+	case k < 87:
+		return w.changeDevices()
+	case k < 91:
+		return w.changeFiles()
+	case k < 94:
+		return w.openAutomounts()
 	case k < 96:
 		return w.traffic()
+	case k < 97:
+		return w.notifyLie()
 	case k < 98:
 		return w.deliver(w.transient())
 	}
@@ -255,25 +324,17 @@ func (w *World) reload() error {
 	var changed []string
 	for range 1 + w.rnd.N(3) {
 		name := w.name()
-		if unit.TypeOf(name) == unit.TypeTarget && len(w.src[name].Deps) == 0 || name == "basic.target" || name == "shutdown.target" {
+		if w.src[name] == nil || unit.TypeOf(name) == unit.TypeTarget && len(w.src[name].Deps) == 0 || name == "basic.target" || name == "shutdown.target" {
 			continue
 		}
-		old := w.src[name]
-		w.src[name] = RandomUnit(w.rnd, name, w.names)
-		busy := false
-		if u := w.E.Unit(name); u != nil && !u.ActiveState().IsInactiveOrFailed() && u.ActiveState() != machine.Active {
-			// What a service waits for while it starts is a matter of its Type=; that does not change under it here.
-			busy = true
-			if old.Service != nil {
-				*w.src[name].Service = *old.Service
-				w.src[name].LoadState = unit.StateLoaded
-			}
-		}
-		if w.rnd.P(10) && !busy {
+		if w.rnd.P(10) {
 			gone := unit.New(name, nil)
 			gone.LoadState = unit.StateNotFound
 			w.src[name] = gone
+		} else {
+			w.src[name] = RandomUnit(w.rnd, name, w.names)
 		}
+		w.check.changed(name)
 		changed = append(changed, name)
 	}
 	r := w.ask("reload")
@@ -291,21 +352,21 @@ func (w *World) restore() error {
 	}
 	e, err := engine.Restore(data, w.src, w.engOpt)
 	if err != nil {
-		return fmt.Errorf("restore: %w", err)
+		return violation(roundTrip, "%v", err)
 	}
 	if again := e.Snapshot(); !bytes.Equal(data, again) {
-		return fmt.Errorf("the snapshot of the restored engine differs:\n%s\n%s", data, again)
+		return violation(roundTrip, "the snapshot of the restored engine differs:\n%s\n%s", data, again)
 	}
 	w.note("event", "restore")
 	w.restored = true
 	w.E = e
 	w.slow, w.pending = nil, nil
 	w.replies = map[machine.Reply]string{} // the clients are gone
+	w.files.watching = map[string][]unit.PathSpec{}
 	w.check.restored()
 	effects := e.CatchUp(w.instant())
 	for _, f := range effects {
-		w.note("  ", EffectText(f, true))
-		if err := w.perform(f); err != nil {
+		if err := w.carryOut(f); err != nil {
 			return err
 		}
 	}
@@ -313,12 +374,18 @@ func (w *World) restore() error {
 		return err
 	}
 	// The sources replay the present.
+	if err := w.flush(); err != nil {
+		return err
+	}
 	for _, name := range w.unitsOf() {
 		if !w.populated(name) {
 			if err := w.deliver(machine.CgroupEmpty{Unit: name}); err != nil {
 				return err
 			}
 		}
+	}
+	if err := w.tellAll(); err != nil {
+		return err
 	}
 	return w.deliver(machine.Tick{})
 }
@@ -350,23 +417,30 @@ func (w *World) settle() error {
 		if err := w.obey(); err != nil {
 			return err
 		}
+		if err := w.tellTables(); err != nil {
+			return err
+		}
+		if err := w.flush(); err != nil {
+			return err
+		}
+		if err := w.tick(); err != nil {
+			return err
+		}
+		if err := w.check.settled(); err != nil {
+			return err
+		}
 		if w.steps == before {
-			d := w.E.Deadline()
-			for _, p := range w.procs {
-				if p.due != 0 {
-					d = min(d, p.due)
-				}
-			}
-			if d == machine.Never || d > w.now+300_000_000 {
+			left := w.nextDue()
+			if left > 300_000_000 {
 				break
 			}
-			if err := w.advance(d - min(d, w.now)); err != nil {
+			if err := w.advance(left); err != nil {
 				return err
 			}
 		}
 		switch n := w.steps - start; {
 		case n > 40000:
-			return fmt.Errorf("no rest in sight: %s", w.busy())
+			return violation(liveJobs, "no rest in sight: %s", w.busy())
 		case n > 3000 && !sobered:
 			// Services that fail for ever are restarted for ever. Rest must come when nobody wants that any more.
 			sobered = true
@@ -375,31 +449,10 @@ func (w *World) settle() error {
 			}
 		}
 	}
-	if n := w.E.JobCount(); n > 0 {
-		return fmt.Errorf("%d jobs never end: %s", n, w.busy())
-	}
-	for _, u := range w.E.Units() {
-		st := u.ActiveState()
-		if st == machine.Activating || st == machine.Deactivating || st == machine.Reloading || st == machine.Maintenance {
-			return fmt.Errorf("%s stays %s (%s), %s", u.Name(), st, u.SubState(), w.E.Record("unit/"+u.Name()))
-		}
-	}
-	for _, u := range w.E.Units() {
-		main, control := u.PIDs()
-		for _, pid := range []int32{main, control} {
-			if pid != 0 && w.procs[pid] == nil {
-				return fmt.Errorf("%s (%s) still has process %d, which is gone", u.Name(), u.SubState(), pid)
-			}
-		}
-	}
-	// order-free: any fault ends the run
-	for r, what := range w.replies {
-		return fmt.Errorf("request %d (%s) was never answered", r, what)
-	}
-	return nil
+	return w.rested()
 }
 
-// sober takes out what may lead from the end of a service to its start: Restart=, OnFailure=, OnSuccess=, Upholds=.
+// sober takes out what may lead from the end of a service to its start: Restart=, OnFailure=, OnSuccess=, Upholds=, timers, files that are there.
 func (w *World) sober() error {
 	for name, u := range w.src {
 		if name != u.Name {
@@ -411,12 +464,31 @@ func (w *World) sober() error {
 			sv.Restart = "no"
 			c.Service = &sv
 		}
+		c.Unit.RefuseManualStart, c.Unit.RefuseManualStop = false, false
+		if c.Timer != nil {
+			t := *c.Timer
+			t.Timers = nil
+			c.Timer = &t
+		}
 		c.Deps = slices.DeleteFunc(slices.Clone(c.Deps), func(d unit.Dep) bool {
 			return d.Type == unit.DepOnFailure || d.Type == unit.DepOnSuccess || d.Type == unit.DepUpholds
 		})
 		w.src[name] = &c
 	}
-	return w.deliver(machine.Reload{All: true, Reply: w.ask("reload")})
+	for _, u := range w.E.Units() {
+		if u.FreezerState() == "frozen" {
+			if err := w.deliver(machine.Freeze{Unit: u.Name(), Thaw: true, Reply: w.ask("thaw")}); err != nil {
+				return err
+			}
+		}
+	}
+	for name := range w.files.there {
+		w.files.there[name] = false
+	}
+	if err := w.deliver(machine.Reload{All: true, Reply: w.ask("reload")}); err != nil {
+		return err
+	}
+	return w.tellFiles(func(unit.PathSpec) bool { return true })
 }
 
 // busy describes what is still going on.

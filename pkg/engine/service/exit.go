@@ -37,6 +37,34 @@ func (m *Machine) settleUnless(h machine.Host, ev machine.Event) {
 	}
 }
 
+// meanwhile takes an event that came while an answer is awaited, which can only be because of the event itself: it made settle believe in the end of the
+// main process. What follows from that end is under way, so no other step may be begun.
+func (m *Machine) meanwhile(h machine.Host, ev machine.Event) bool {
+	switch e := ev.(type) {
+	case machine.CgroupEmpty:
+		if m.s.Pending.Kind != askSpawn && m.s.ControlPID == 0 {
+			m.s.Processes, m.s.Leftovers = false, false
+		}
+	case machine.OOMKill:
+		control.LogOOM(h, e)
+		if policy := h.Unit().GetService().OOMPolicy; policy == "stop" || policy == "kill" {
+			m.s.fail(ResultOOMKill)
+		}
+	case machine.NameOwnerChanged:
+		if m.s.BusNameWatched != "" && e.Bus == m.s.BusNameWatched {
+			m.s.BusNameOwner = e.New
+		}
+	case machine.Notify:
+		closeAll(h, e.Msg.FDs)
+		if m.authorized(h, e.PID) {
+			m.heardStatus(h, &e.Msg)
+		}
+	default:
+		return false
+	}
+	return true
+}
+
 // mainOver records the end of the main process. v255: service_sigchld_event, first half
 func (m *Machine) mainOver(h machine.Host, e machine.Exit) {
 	s := &m.s
@@ -184,11 +212,10 @@ func (m *Machine) controlGone(h machine.Host, result string) {
 			m.enterSignal(h, StopSigterm, result)
 		}
 	case Start:
-		switch {
-		case typeOf(h.Unit().GetService()) != typeForking:
-		case ok:
+		// Only Type=forking has a control process here; after a reload the type may be another by now.
+		if ok {
 			m.forked(h)
-		default:
+		} else {
 			m.enterSignal(h, StopSigterm, result)
 		}
 	case StartPost:

@@ -25,6 +25,7 @@ var (
 	_ machine.Cleaner        = (*Machine)(nil)
 	_ machine.Finisher       = (*Machine)(nil)
 	_ machine.Connector      = (*Machine)(nil)
+	_ machine.Reconfigured   = (*Machine)(nil)
 )
 
 // State gives the run-time state for reading.
@@ -188,6 +189,9 @@ func (m *Machine) finish(h machine.Host) {
 }
 
 func (m *Machine) happened(h machine.Host, ev machine.Event) {
+	if m.s.Pending != nil && m.meanwhile(h, ev) {
+		return
+	}
 	switch e := ev.(type) {
 	case machine.ProcessExited:
 		switch {

@@ -193,7 +193,7 @@ func (m *Machine) spawned(h machine.Host, p *Pending, pid int32) {
 	if p.Index > 0 {
 		return
 	}
-	if p.Phase == machine.ExecStart {
+	if p.Phase == machine.ExecStart && p.Slot == machine.SlotMain {
 		switch typeOf(h.Unit().GetService()) {
 		case typeSimple, typeIdle:
 			m.enterStartPost(h)

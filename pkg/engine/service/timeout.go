@@ -12,9 +12,6 @@ func (m *Machine) span(cfg *unit.Unit) uint64 {
 	svc := cfg.GetService()
 	switch states[m.s.Sub].timer {
 	case startTimer:
-		if t := typeOf(svc); m.s.Sub == Start && (t == typeSimple || t == typeIdle) {
-			return unit.Infinity
-		}
 		return startTimeout(svc)
 	case runtimeTimer:
 		if !control.Positive(svc.RuntimeMaxUSec) {

@@ -1,6 +1,8 @@
 package timer
 
 import (
+	"strconv"
+
 	"github.com/muster-init/muster/pkg/engine/control"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/unit"
@@ -28,6 +30,19 @@ func (m *Machine) fit(cfg *unit.Timer) {
 		m.s.Elapses = append(m.s.Elapses, Elapse{})
 	}
 	m.s.Elapses = m.s.Elapses[:len(cfg.Timers)]
+	for i, spec := range cfg.Timers {
+		e := &m.s.Elapses[i]
+		line := spec.Base + "=" + spec.Calendar
+		if spec.Base != baseCalendar {
+			line += strconv.FormatUint(spec.USec, 10)
+		}
+		if e.Line != line {
+			if e.Line != "" {
+				*e = Elapse{}
+			}
+			e.Line = line
+		}
+	}
 	if len(m.s.Elapses) == 0 {
 		m.s.Elapses = nil
 	}
@@ -122,8 +137,8 @@ func (m *Machine) calendar(h machine.Host, cfg *unit.Timer, event string) uint64
 			after = max(after, enter.Realtime)
 		}
 		missed = m.s.LastTrigger.Monotonic < startup.Monotonic
-	} else if exit, _ := h.PeerTimes(h.Unit().Name); active[m.s.Sub] == machine.Active && exit.Realtime != 0 {
-		after = exit.Realtime
+	} else if m.s.Since != 0 {
+		after = m.s.Since
 	}
 	offset := uint64(0)
 	if control.Positive(cfg.RandomizedOffsetUSec) {
@@ -136,7 +151,7 @@ func (m *Machine) calendar(h machine.Host, cfg *unit.Timer, event string) uint64
 	at = control.AddUSec(at, offset)
 	if missed {
 		// What was missed while the machine was off counts as due at startup, so that a random delay is still to come.
-		at = max(at, startup.Realtime)
+		at = max(at, min(startup.Realtime, h.Now().Realtime))
 	}
 	return at
 }

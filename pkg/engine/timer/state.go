@@ -35,8 +35,9 @@ var active = map[SubState]machine.ActiveState{
 // ActiveStateOf maps a sub-state to the active state.
 func ActiveStateOf(sub SubState) machine.ActiveState { return active[sub] }
 
-// Elapse is what is known of one On…= line, by its place in the configuration.
+// Elapse is what is known of one On…= line, by its place in the configuration. Line is the line itself: after a reload another one may stand there.
 type Elapse struct {
+	Line     string `json:"line,omitempty"`
 	At       uint64 `json:"at,omitempty"`  // µs of its clock, without random delay; 0 never
 	Disabled bool   `json:"off,omitempty"` // it elapses once and has
 }
@@ -46,6 +47,7 @@ type State struct {
 	Sub           SubState        `json:"sub"`
 	Result        string          `json:"result,omitempty"` // "" is success
 	LastTrigger   machine.Instant `json:"last,omitzero"`    // Monotonic 0: from the stamp file
+	Since         uint64          `json:"since,omitempty"`  // realtime at the start, never later than what the clock was set back to
 	Elapses       []Elapse        `json:"elapses,omitempty"`
 	NextMonotonic uint64          `json:"monotonic,omitempty"` // 0 none
 	NextRealtime  uint64          `json:"realtime,omitempty"`  // 0 none

@@ -10,6 +10,9 @@ import (
 	"github.com/muster-init/muster/pkg/unit"
 )
 
+// stopPendingUSec is how often a timer that has elapsed while a stop job for it is queued looks whether it still is.
+const stopPendingUSec = 1_000_000
+
 // Start begins to wait.
 func (m *Machine) Start(h machine.Host) machine.Answer {
 	if m.s.Sub != Dead && m.s.Sub != Failed {
@@ -35,6 +38,7 @@ func (m *Machine) Start(h machine.Host) machine.Answer {
 			m.s.Elapses[i].Disabled = false
 		}
 	}
+	m.s.Since = h.Now().Realtime
 	if cfg.Persistent {
 		m.s.Stamp = h.Query(machine.ReadStamp{Unit: h.Unit().Name})
 		return machine.Accepted
@@ -80,25 +84,33 @@ func (m *Machine) stampRead(h machine.Host, e machine.StampRead) {
 	case e.RealtimeUSec != 0:
 		m.s.LastTrigger = machine.Instant{Realtime: e.RealtimeUSec}
 	}
+	m.s.Since = h.Now().Realtime
 	m.enterWaiting(h, false)
 }
 
 // clockChanged takes a jump of the realtime clock or another time zone into account.
 func (m *Machine) clockChanged(h machine.Host, timezone bool) {
+	// DEVIATION: systemd looks at the clock only while the timer waits. One that has just activated its unit would be late by what the clock was set back.
+	m.rewind(h)
 	if m.s.Sub != Waiting {
 		return
 	}
 	cfg := h.Unit().GetTimer()
-	now := h.Now()
-	if m.s.LastTrigger.Realtime > now.Realtime {
-		// The clock was set back: what it has shown before is still to come.
-		m.s.LastTrigger.Realtime = now.Realtime
-	}
 	if timezone && cfg.OnTimezoneChange || !timezone && cfg.OnClockChange {
 		m.enterRunning(h)
 		return
 	}
 	m.enterWaiting(h, !timezone)
+}
+
+// rewind follows the clock back: what it has shown before is still to come.
+//
+// DEVIATION: on systemd a calendar timer that was started before the clock was set back waits until the clock shows that moment again, which is
+// what happens on a machine whose clock is wrong until the network is up.
+func (m *Machine) rewind(h machine.Host) {
+	now := h.Now().Realtime
+	m.s.LastTrigger.Realtime = min(m.s.LastTrigger.Realtime, now)
+	m.s.Since = min(m.s.Since, now)
 }
 
 // Expire looks whether the timer has elapsed.
@@ -133,6 +145,12 @@ func (m *Machine) enterWaiting(h machine.Host, clockSet bool) {
 // enterRunning activates the unit.
 func (m *Machine) enterRunning(h machine.Host) {
 	if h.StopPending() {
+		// The stop may have to wait for others, and may be canceled: the timer looks again, but not all the time.
+		now := h.Now()
+		m.s.NextRealtime, m.s.NextMonotonic = 0, control.AddUSec(now.Monotonic, stopPendingUSec)
+		if m.s.Boottime {
+			m.s.NextMonotonic = control.AddUSec(now.Boottime, stopPendingUSec)
+		}
 		return
 	}
 	if err := h.Trigger(trigger(h.Unit()), job.Replace); err != nil {
@@ -154,24 +172,29 @@ func (m *Machine) enterDead(h machine.Host, result string) {
 	}
 	if m.s.Result != "" {
 		h.Log(control.LogWarning, "unit-failure-result", "Failed with result '"+m.s.Result+"'.", "UNIT_RESULT="+m.s.Result)
-		m.setState(h, Failed)
+		m.announce(h, Failed)
 		return
 	}
 	if m.s.Sub != Dead {
 		h.Log(control.LogInfo, "unit-success", "Deactivated successfully.")
 	}
-	m.setState(h, Dead)
+	m.announce(h, Dead)
 }
 
 func (m *Machine) setState(h machine.Host, sub SubState) {
+	if m.s.Sub == sub {
+		h.PropertiesChanged()
+		return
+	}
+	m.announce(h, sub)
+}
+
+// announce enters a sub-state and tells so even if it is the old one: a start that leads to nothing leaves a dead unit dead, and its job must end.
+func (m *Machine) announce(h machine.Host, sub SubState) {
 	old := m.s.Sub
 	m.s.Sub = sub
 	if sub != Waiting {
 		m.s.NextMonotonic, m.s.NextRealtime = 0, 0
-	}
-	if old == sub {
-		h.PropertiesChanged()
-		return
 	}
 	h.StateChanged(active[old])
 }
@@ -227,9 +250,7 @@ func (m *Machine) CatchUp(h machine.Host) {
 
 // clockWentOn is clockChanged without the wish to elapse because of it.
 func (m *Machine) clockWentOn(h machine.Host) {
-	if now := h.Now(); m.s.LastTrigger.Realtime > now.Realtime {
-		m.s.LastTrigger.Realtime = now.Realtime
-	}
+	m.rewind(h)
 	m.enterWaiting(h, true)
 }
 
