@@ -13,7 +13,8 @@ BIN ?= bin
 NAMES ?=
 GO ?= go
 # The names that muster-generator answers to, by the directory they belong into.
-SYSTEM_GENERATORS := fstab getty debug run system-update rc-local sysv
+SYSTEM_GENERATORS := fstab getty debug run system-update rc-local sysv cryptsetup veritysetup integritysetup hibernate-resume
+USER_GENERATORS := xdg-autostart
 USER_ENVIRONMENT_GENERATORS := 30-systemd-environment-d-generator
 GOFLAGS_BUILD := -trimpath -tags godbus_no_tcp -ldflags "-s -w"
 export CGO_ENABLED := 0
@@ -84,6 +85,9 @@ install: build ## programs, units and docs under DESTDIR=; NAMES="systemctl …"
 	install -d $(DESTDIR)$(PREFIX)/lib/muster/system-generators $(DESTDIR)$(PREFIX)/lib/muster/user-environment-generators
 	for name in $(SYSTEM_GENERATORS); do \
 	  ln -sf ../muster-generator $(DESTDIR)$(PREFIX)/lib/muster/system-generators/systemd-$$name-generator || exit 1; done
+	install -d $(DESTDIR)$(PREFIX)/lib/muster/user-generators
+	for name in $(USER_GENERATORS); do \
+	  ln -sf ../muster-generator $(DESTDIR)$(PREFIX)/lib/muster/user-generators/systemd-$$name-generator || exit 1; done
 	for name in $(USER_ENVIRONMENT_GENERATORS); do \
 	  ln -sf ../muster-generator $(DESTDIR)$(PREFIX)/lib/muster/user-environment-generators/$$name || exit 1; done
 	for name in $(NAMES); do ln -sf musterctl $(DESTDIR)$(PREFIX)/bin/$$name || exit 1; done

@@ -35,7 +35,7 @@ var layers = []layer{
 	{"pkg/loader", []string{"pkg/unit/..."}, "files to configuration; it never asks the manager"},
 	{"pkg/install", []string{"pkg/unit/...", "pkg/loader"}, "works on a tree of files, with no manager running too"},
 	{"pkg/generator/program", []string{"pkg/generator/...", "pkg/unit/...", "pkg/kernel/facts"}, "the outside of our generators: it reads the machine and writes files"},
-	{"pkg/generator/...", []string{"pkg/generator/output", "pkg/generator/cmdline", "pkg/unit/..."}, "a generator of ours is a function from texts to files"},
+	{"pkg/generator/...", []string{"pkg/generator/output", "pkg/generator/cmdline", "pkg/generator/device", "pkg/unit/..."}, "a generator of ours is a function from texts to files"},
 	{"pkg/generator", []string{"pkg/unit/..."}, "which generators there are and what they get; running them is the manager's"},
 	{"pkg/condition", []string{"pkg/unit/...", "pkg/kernel/facts", "pkg/cgroup"}, "asks the machine, never the manager"},
 	{"pkg/spawn", []string{"pkg/execplan/plan", "pkg/kernel/..."}, "carries out a plan: what the plan means was decided before"},

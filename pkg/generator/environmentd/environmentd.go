@@ -38,8 +38,11 @@ func Generate(files []Source, lookup func(name string) (string, bool)) (list []v
 			if !ok {
 				break
 			}
-			text := expand(a.value, get, 0)
-			if len(text) > valueMax || len(list) >= variablesMax {
+			text := ""
+			if len(a.value) <= valueMax {
+				text = expand(a.value, get, 0)
+			}
+			if len(a.value) > valueMax || len(text) > valueMax || len(list) >= variablesMax {
 				p.complain(a.line, "%s is too long or one too many, ignored", a.name)
 				continue
 			}
@@ -116,10 +119,13 @@ func expand(s string, get func(string) string, depth int) string {
 	return b.String()
 }
 
+// bracesMax bounds one ${…}: without it, text of nothing but openings would take the square of its length.
+const bracesMax = 4096
+
 // closing is the index of the brace that ends the one at the beginning, -1 for none.
 func closing(s string) int {
 	depth := 0
-	for i := range len(s) {
+	for i := range min(len(s), bracesMax) {
 		switch s[i] {
 		case '{':
 			depth++

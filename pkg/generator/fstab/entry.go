@@ -3,8 +3,6 @@ package fstab
 import (
 	"fmt"
 	"strings"
-
-	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 // entry is a line of fstab(5), decoded.
@@ -107,38 +105,4 @@ func leadingNumber(s string) bool {
 	s = strings.TrimLeft(s, "+-")
 	digits := s[:len(s)-len(strings.TrimLeft(s, "0123456789"))]
 	return strings.Trim(digits, "0") != ""
-}
-
-// device gives the device of `LABEL=`, `UUID=`, `PARTUUID=` and `PARTLABEL=` by the links that udev makes; anything else stays.
-func device(what string) string {
-	for _, tag := range []string{"LABEL", "UUID", "PARTUUID", "PARTLABEL"} {
-		if v, ok := strings.CutPrefix(what, tag+"="); ok {
-			if len(v) >= 2 && (v[0] == '"' || v[0] == '\'') && v[len(v)-1] == v[0] {
-				v = v[1 : len(v)-1]
-			}
-			return "/dev/disk/by-" + strings.ToLower(tag) + "/" + encode(v)
-		}
-	}
-	return what
-}
-
-// encode writes a name as udev does in links: everything but a few characters becomes \xHH; valid UTF-8 stays.
-func encode(s string) string {
-	var b strings.Builder
-	for i, r := range s {
-		switch {
-		case r == 0xfffd && !strings.HasPrefix(s[i:], "\uFFFD"):
-			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case r >= 0x80, r >= '0' && r <= '9', r >= 'A' && r <= 'Z', r >= 'a' && r <= 'z', strings.ContainsRune("#+-.:=@_", r):
-			b.WriteRune(r)
-		default:
-			fmt.Fprintf(&b, `\x%02x`, r)
-		}
-	}
-	return b.String()
-}
-
-// isDevice reports a path that udev may announce, and that the mount waits for.
-func isDevice(path string) bool {
-	return (strings.HasPrefix(path, "/dev/") || strings.HasPrefix(path, "/sys/")) && value.PathIsNormalized(value.PathSimplify(path))
 }

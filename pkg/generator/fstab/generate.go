@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/muster-init/muster/pkg/generator/cmdline"
+	"github.com/muster-init/muster/pkg/generator/device"
 	"github.com/muster-init/muster/pkg/generator/output"
 	"github.com/muster-init/muster/pkg/unit"
 	"github.com/muster-init/muster/pkg/unit/value"
@@ -106,8 +107,8 @@ func (g *generator) entry(e *entry) {
 	if e.fromRoot && !e.options.has("x-initrd.mount") && e.point != "/usr" {
 		return
 	}
-	e.what = device(e.what)
-	if g.in.ReadOnlySys && isDevice(e.what) {
+	e.what = device.Node(e.what)
+	if g.in.ReadOnlySys && device.Is(e.what) {
 		g.tree.Warn("%s: /sys/ is read-only, as in a container: no device will appear, ignored", e.where)
 		return
 	}

@@ -3,6 +3,7 @@ package fstab
 import (
 	"strings"
 
+	"github.com/muster-init/muster/pkg/generator/device"
 	"github.com/muster-init/muster/pkg/generator/output"
 	"github.com/muster-init/muster/pkg/unit/value"
 )
@@ -30,17 +31,17 @@ func (g *generator) sysroot() {
 		g.mount(e, "initrd-root-fs.target")
 		return
 	}
-	what = device(what)
-	if what == "/dev/nfs" || strings.HasPrefix(what, "/") && !isDevice(what) || strings.HasPrefix(what, "nfs:") || strings.HasPrefix(what, "nfs4:") {
+	what = device.Node(what)
+	if what == "/dev/nfs" || strings.HasPrefix(what, "/") && !device.Is(what) || strings.HasPrefix(what, "nfs:") || strings.HasPrefix(what, "nfs4:") {
 		return // network roots and images are mounted by others
 	}
-	e.what, e.check = what, isDevice(what)
+	e.what, e.check = what, device.Is(what)
 	g.mount(e, "initrd-root-fs.target")
 }
 
 // rootDevice lets initrd-root-device.target wait for the device.
 func (g *generator) rootDevice(e *entry) {
-	if !isDevice(e.what) {
+	if !device.Is(e.what) {
 		return
 	}
 	file, err := unitName(e.what, ".device")
@@ -94,7 +95,7 @@ func (g *generator) sysrootUsr() {
 	if usrType == "" {
 		usrType = c.rootType
 	}
-	e := &entry{where: commandLine + ": mount.usr=", source: "/proc/cmdline", what: device(usr), point: "/sysroot/usr", fstype: usrType,
+	e := &entry{where: commandLine + ": mount.usr=", source: "/proc/cmdline", what: device.Node(usr), point: "/sysroot/usr", fstype: usrType,
 		options: g.joined(c.usrFlags, c.rootFlags), check: true}
 	g.usr(e)
 }

@@ -1,6 +1,7 @@
 package fstab
 
 import (
+	"github.com/muster-init/muster/pkg/generator/device"
 	"github.com/muster-init/muster/pkg/generator/output"
 	"github.com/muster-init/muster/pkg/unit"
 )
@@ -121,7 +122,7 @@ func (g *generator) automount(e *entry) string {
 
 // deviceOrder lets a mount begin after whoever works on the whole device (udev locks, partitioning).
 func (g *generator) deviceOrder(e *entry, u *output.Unit) error {
-	if !isDevice(e.what) {
+	if !device.Is(e.what) {
 		return nil
 	}
 	instance, err := unit.PathEscape(e.what)
@@ -133,7 +134,7 @@ func (g *generator) deviceOrder(e *entry, u *output.Unit) error {
 
 // fsck orders a check before the mount.
 func (g *generator) fsck(e *entry, u *output.Unit) {
-	if !isDevice(e.what) {
+	if !device.Is(e.what) {
 		g.tree.Warn("%s: a check is asked for, but %s is no device", e.where, e.what)
 		return
 	}
@@ -178,7 +179,7 @@ func (g *generator) deviceTimeout(e *entry) {
 		g.tree.Warn("%s: x-systemd.device-timeout=%s: %v, ignored", e.where, text, err)
 		return
 	}
-	if !isDevice(e.what) {
+	if !device.Is(e.what) {
 		g.tree.Warn("%s: x-systemd.device-timeout= has no effect on %s, which is no device", e.where, e.what)
 		return
 	}
@@ -195,7 +196,7 @@ func (g *generator) deviceTimeout(e *entry) {
 
 // deviceNetwork lets a device that is reached over the network wait for it.
 func (g *generator) deviceNetwork(e *entry) {
-	if !isDevice(e.what) || !e.options.has("_netdev") || e.fstype == "swap" {
+	if !device.Is(e.what) || !e.options.has("_netdev") || e.fstype == "swap" {
 		return
 	}
 	file, err := unitName(e.what, ".device")

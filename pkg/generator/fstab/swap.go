@@ -1,6 +1,7 @@
 package fstab
 
 import (
+	"github.com/muster-init/muster/pkg/generator/device"
 	"github.com/muster-init/muster/pkg/generator/output"
 	"github.com/muster-init/muster/pkg/unit"
 	"github.com/muster-init/muster/pkg/unit/value"
@@ -55,7 +56,7 @@ func (g *generator) swap(e *entry) {
 func (g *generator) makeFS(e *entry, file string) bool {
 	swap := e.fstype == "swap"
 	switch {
-	case !isDevice(e.what):
+	case !device.Is(e.what):
 		g.tree.Fail("%s: x-systemd.makefs: %s is no device", e.where, e.what)
 		return false
 	case e.fstype == "" || e.fstype == "auto":

@@ -48,13 +48,20 @@ type Tree struct {
 const FilesMax = 1 << 16
 
 // messagesMax bounds the messages of a run: a megabyte of garbage is not worth a megabyte of log.
-const messagesMax = 100
+const (
+	messagesMax     = 100
+	messageBytesMax = 1000
+)
 
 // Warn adds a message. Where something could not be done that was asked for, use Fail.
 func (t *Tree) Warn(format string, args ...any) {
 	switch {
 	case len(t.messages) < messagesMax:
-		t.messages = append(t.messages, fmt.Sprintf(format, args...))
+		text := fmt.Sprintf(format, args...)
+		if len(text) > messageBytesMax {
+			text = strings.ToValidUTF8(text[:messageBytesMax], "") + " …"
+		}
+		t.messages = append(t.messages, text)
 	case len(t.messages) == messagesMax:
 		t.messages = append(t.messages, "more messages are left out")
 	}

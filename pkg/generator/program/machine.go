@@ -179,7 +179,7 @@ func (m *machine) find(program string) string {
 
 // helper is a program of systemd's, "" where it isn't installed.
 func (m *machine) helper(name string) string {
-	for _, dir := range []string{"/usr/lib/systemd/", "/lib/systemd/", "/usr/bin/"} {
+	for _, dir := range []string{"/usr/bin/", "/usr/lib/systemd/", "/lib/systemd/"} {
 		if m.executable(dir + name) {
 			return dir + name
 		}

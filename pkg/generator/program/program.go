@@ -38,13 +38,20 @@ var generators = map[string]func(m *machine) *output.Tree{
 	"systemd-system-update-generator": systemUpdateTree,
 	"systemd-rc-local-generator":      rcLocalTree,
 	"systemd-sysv-generator":          sysvTree,
+
+	"systemd-cryptsetup-generator":       cryptsetupTree,
+	"systemd-veritysetup-generator":      veritysetupTree,
+	"systemd-integritysetup-generator":   integritysetupTree,
+	"systemd-hibernate-resume-generator": hibernateResumeTree,
 }
 
 // environmentGenerator prints assignments instead of writing units (systemd.environment-generator(7)).
 const environmentGenerator = "30-systemd-environment-d-generator"
 
 // userGenerators are those of user managers.
-var userGenerators = map[string]func(m *machine) *output.Tree{}
+var userGenerators = map[string]func(m *machine) *output.Tree{
+	"systemd-xdg-autostart-generator": xdgAutostartTree,
+}
 
 // Paths are all names that the program answers to, each with the directory it belongs into.
 func Paths() []string {
