@@ -129,18 +129,24 @@ func (e *Engine) dependencyText(j *Job) string {
 // logSkipped tells that conditions do not hold.
 func (e *Engine) logSkipped(u *Unit, j *Job, failed string) {
 	j.skipped = true
-	text := e.describe(u) + " was skipped because no trigger condition check was met."
-	if failed != "" {
-		text = e.describe(u) + " was skipped because of an unmet condition check (" + failed + ")."
+	text := e.describe(u) + " skipped, no trigger condition checks were met."
+	if failed != "" && !isTrigger(failed) {
+		text = e.describe(u) + " skipped, unmet condition check " + failed
 	}
 	e.emit(machine.Log{Level: levelInfo, Unit: u.Name(), Job: j.ID, Kind: "unit-skipped", Text: text, Status: "skip", Console: text})
 }
 
+// isTrigger reports whether a condition is one of those of which one is enough.
+func isTrigger(condition string) bool {
+	_, value, _ := strings.Cut(condition, "=")
+	return strings.HasPrefix(value, "|")
+}
+
 // logAssert tells that asserts do not hold.
 func (e *Engine) logAssert(u *Unit, j *Job, failed string) {
-	text := "Starting " + e.describe(u) + " failed: no trigger assertion was met."
-	if failed != "" {
-		text = "Starting " + e.describe(u) + " failed: assertion " + failed + " was not met."
+	text := u.Name() + ": Starting requested, but no trigger assertion was met."
+	if failed != "" && !isTrigger(failed) {
+		text = u.Name() + ": Starting requested, but the assertion " + failed + " was not met."
 	}
 	e.emit(machine.Log{Level: levelError, Unit: u.Name(), Job: j.ID, Text: text})
 }

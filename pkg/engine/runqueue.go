@@ -225,6 +225,9 @@ func (e *Engine) begin(u *Unit, j *Job, do func(machine.Machine, machine.Host) m
 	mark := len(e.out)
 	typ := j.Type
 	a := do(e.with(u), &host{e: e, u: u})
+	if q, ok := u.machine.(machine.Immediate); ok && typ == job.Start && q.Immediate(u.cfg) {
+		return answers[a] // that it has started is said right away
+	}
 	if a == machine.Accepted && len(e.out) > mark {
 		e.logStarting(u, j.ID, typ, mark)
 	}

@@ -144,6 +144,10 @@ type (
 	Releaser interface{ Release(h Host) }
 	// Receiver takes over descriptors that a client handed over with the unit.
 	Receiver interface{ Give(h Host, g Given) }
+	// Immediate tells of starts that take no time anybody could wait for: only their end is announced, as systemd does.
+	Immediate interface {
+		Immediate(cfg *unit.Unit) bool
+	}
 	// Finisher replaces a text of Descriptor.Finished by one for this unit; "" keeps it.
 	Finisher interface {
 		Finished(cfg *unit.Unit, t job.Type, r job.Result) string

@@ -24,6 +24,13 @@ func Descriptor() machine.Descriptor {
 	}
 }
 
+// Immediate reports whether a start is over as soon as there is a process: of Type=simple and idle with nothing to run before.
+func (m *Machine) Immediate(cfg *unit.Unit) bool {
+	s := cfg.GetService()
+	t := typeOf(s)
+	return (t == typeSimple || t == typeIdle) && len(s.ExecCondition)+len(s.ExecStartPre) == 0
+}
+
 // Finished is the message of a job that ended; a oneshot service that is through was not just started.
 func (m *Machine) Finished(cfg *unit.Unit, t job.Type, r job.Result) string {
 	if t == job.Start && r == job.Done && typeOf(cfg.GetService()) == typeOneshot {

@@ -24,6 +24,7 @@ var (
 	_ machine.Monitored      = (*Machine)(nil)
 	_ machine.Cleaner        = (*Machine)(nil)
 	_ machine.Finisher       = (*Machine)(nil)
+	_ machine.Immediate      = (*Machine)(nil)
 	_ machine.Connector      = (*Machine)(nil)
 	_ machine.Reconfigured   = (*Machine)(nil)
 )
