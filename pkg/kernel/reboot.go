@@ -58,3 +58,15 @@ func KexecLoaded() bool {
 	b, err := readSmall("/sys/kernel/kexec_loaded")
 	return err == nil && len(b) > 0 && b[0] == '1'
 }
+
+// Swapoff is swapoff(2).
+func Swapoff(path string) error {
+	p, err := unix.BytePtrFromString(path)
+	if err != nil {
+		return err
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_SWAPOFF, uintptr(unsafe.Pointer(p)), 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"sort"
 
 	"golang.org/x/sys/unix"
 
@@ -25,7 +24,6 @@ import (
 	"github.com/muster-init/muster/pkg/engine/timer"
 	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/job"
-	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/loader"
 	"github.com/muster-init/muster/pkg/spawn"
 	"github.com/muster-init/muster/pkg/unit"
@@ -304,27 +302,4 @@ func processState(pid int32) byte {
 		}
 	}
 	return 0
-}
-
-// mountsDeepestFirst lists what is mounted, so that it can be taken off.
-func mountsDeepestFirst() []string {
-	mounts, err := kernel.OpenMountTable()
-	if err != nil {
-		return nil
-	}
-	defer mounts.Close()
-	table, err := mounts.Read()
-	if err != nil {
-		return nil
-	}
-	var list []string
-	for _, e := range table {
-		switch e.Point {
-		case "/", "/proc", "/sys", "/dev", "/run":
-		default:
-			list = append(list, e.Point)
-		}
-	}
-	sort.SliceStable(list, func(a, b int) bool { return len(list[a]) > len(list[b]) })
-	return list
 }

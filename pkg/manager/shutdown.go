@@ -109,7 +109,7 @@ func (m *Manager) finish() int {
 		os.Exit(m.exitStatus)
 	}
 	if !m.container {
-		m.unmountAll()
+		m.releaseDisks()
 	}
 	m.rebootNow(m.objective)
 	return m.exitStatus
@@ -190,25 +190,6 @@ func (m *Manager) killAll() {
 		}
 		m.log.warning("", "Some processes did not end %v after %v.", step.wait, step.sig)
 	}
-}
-
-// unmountAll takes off what is still mounted, deepest first, and makes the rest read-only. Several passes: a mount may only become free when
-// another is gone.
-func (m *Manager) unmountAll() {
-	for range 4 {
-		left := 0
-		for _, where := range mountsDeepestFirst() {
-			if unix.Unmount(where, unix.MNT_FORCE|unix.UMOUNT_NOFOLLOW) != nil {
-				if unix.Mount("", where, "", unix.MS_REMOUNT|unix.MS_RDONLY, "") != nil {
-					left++
-				}
-			}
-		}
-		if left == 0 {
-			break
-		}
-	}
-	_ = unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
 }
 
 // rebootNow asks the kernel. In a pid namespace this ends the namespace and tells the outside by the signal PID 1 dies of

@@ -12,9 +12,9 @@ import (
 // kernelThread is PF_KTHREAD of the flags in /proc/PID/stat.
 const kernelThread = 0x200000
 
-// surviving lists the processes of units with SurviveFinalKillSignal=. They keep running until the machine itself ends.
+// surviving lists the processes of units with SurviveFinalKillSignal=, and those that serve the root file system. They keep running until the machine itself ends.
 func (m *Manager) surviving() map[int32]bool {
-	var pids map[int32]bool
+	pids := storageDaemons()
 	for name := range m.cg.paths {
 		u := m.eng.Config(name)
 		if u == nil || !u.Unit.SurviveFinalKillSignal {
@@ -41,8 +41,8 @@ func (m *Manager) othersThan() []int {
 	spared := m.surviving()
 	var list []int
 	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil || pid <= 1 || spared[int32(pid)] || isKernelThread(name) {
+		pid, ok := pidOf(name)
+		if !ok || pid <= 1 || spared[int32(pid)] || isKernelThread(name) {
 			continue
 		}
 		list = append(list, pid)
@@ -103,4 +103,10 @@ func (m *Manager) killOthers(steps []finalStep) {
 		}
 		m.log.warning("", "Some processes did not end %v after %v.", step.wait, step.sig)
 	}
+}
+
+// pidOf reads the name of a directory of /proc.
+func pidOf(name string) (int, bool) {
+	pid, err := strconv.Atoi(name)
+	return pid, err == nil
 }

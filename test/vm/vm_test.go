@@ -321,10 +321,10 @@ func (h *harness) failure(m *machine.Machine, result machine.Result, err error) 
 
 // autopsy is what a machine tells about itself: it may not answer any more.
 func (h *harness) autopsy(m *machine.Machine) string {
-	text := "console:\n" + lastLines(m.Console(), 25)
+	text := "console:\n" + lastLines(m.Console(), 15)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	result, err := m.Exec(ctx, "bash", "-c", "systemctl --failed --plain --no-legend; systemctl list-jobs --plain --no-legend; journalctl -b -q --no-pager -p warning -n 25 -o short-monotonic")
+	result, err := m.Exec(ctx, "bash", "-c", "systemctl --failed --plain --no-legend; systemctl list-jobs --plain --no-legend; journalctl -b -q --no-pager -p warning -n 15 -o short-monotonic")
 	if err != nil {
 		return text
 	}
