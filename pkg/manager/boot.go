@@ -131,6 +131,9 @@ func (m *Manager) mountKernelFileSystems() error {
 	}
 	m.container = kernel.InContainer()
 	notes, err := mountAPI(m.container)
+	if !m.container {
+		loadAutofs()
+	}
 	for _, n := range notes {
 		m.log.info("", "%s", n)
 	}

@@ -20,6 +20,14 @@ const (
 	unmountsMax     = 32
 )
 
+// loadAutofs has the kernel load the module of automount points, which most kernels have as one, before anybody asks whether there are such: to
+// name the file system is enough.
+func loadAutofs() {
+	if fd, err := unix.Fsopen("autofs", unix.FSOPEN_CLOEXEC); err == nil {
+		unix.Close(fd)
+	}
+}
+
 // automountsSupported reports whether the kernel has automount points for us.
 func (m *Manager) automountsSupported() bool {
 	return m.system && unix.Access(kernel.AutofsDevice, unix.F_OK) == nil

@@ -19,6 +19,7 @@ import (
 //	                        NAME as label; later: not there until `host plug NAME`
 //	device=TEXT             a further -device of qemu
 //	module=NAME             a kernel module that is there before the init
+//	cpus=N                  when it isn't one
 //	initrd=debian           boot with the initramfs that Debian's initramfs-tools made
 //	state=WORD              the system state to reach; running when not given, any: don't wait
 //	boots=N                 the machine boots N times; the script runs in each, BOOT says which
@@ -34,6 +35,7 @@ type spec struct {
 	debian   bool
 	state    string
 	boots    int
+	cpus     int
 	end      machine.End
 	clean    bool
 	console  []string
@@ -85,6 +87,8 @@ func (s *spec) line(line string) error {
 		s.debian = value == "debian"
 	case "state":
 		s.state = value
+	case "cpus":
+		s.cpus, err = strconv.Atoi(value)
 	case "boots":
 		s.boots, err = strconv.Atoi(value)
 	case "end":

@@ -286,7 +286,7 @@ func (h *harness) runOwn(t *testing.T, name string, own *spec) error {
 // boot starts a machine and waits for the state it is to reach.
 func (h *harness) boot(t *testing.T, own *spec, initrd []byte) (*machine.Machine, error) {
 	m, err := machine.Start(machine.Options{
-		Kernel: h.image.Kernel, Initrd: initrd, Root: h.image.Disk, Append: own.appended, Disks: own.disks, Devices: own.devices, Boots: own.boots,
+		Kernel: h.image.Kernel, Initrd: initrd, Root: h.image.Disk, Append: own.appended, Disks: own.disks, Devices: own.devices, Boots: own.boots, CPUs: own.cpus,
 	})
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -50,6 +51,7 @@ type Options struct {
 	Append  []string // kernel arguments
 	Disks   []Disk
 	Devices []string // -device arguments
+	CPUs    int      // 1 when not given: under emulation on a busy machine processors mostly wait for each other
 	Boots   int      // resets the machine may do and boot again; the next one ends it
 }
 
@@ -88,7 +90,7 @@ var cpu = cmp.Or(os.Getenv("MUSTER_VM_CPU"), "max,cx16=off,la57=off,pku=off,avx=
 
 // runArgs are the arguments of every machine. The i440FX has PCI slots that a
 // guest sees plugged and unplugged.
-var runArgs = []string{"-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-m", "1024", "-smp", "2", "-boot", "strict=on"}
+var runArgs = []string{"-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-m", "1024", "-boot", "strict=on"}
 
 // kernelArgs make a boot under emulation short: no mitigations, no delays, and
 // only messages that matter on the slow console.
@@ -160,6 +162,7 @@ func (m *Machine) arguments(options Options) ([]string, error) {
 		"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console",
 		"-chardev", "socket,id=agent,fd=4", "-serial", "chardev:agent",
 		"-chardev", "socket,id=monitor,fd=5", "-mon", "chardev=monitor,mode=control")
+	args = append(args, "-smp", strconv.Itoa(max(1, options.CPUs)))
 	if options.Boots <= 1 {
 		args = append(args, "-no-reboot")
 	}
