@@ -201,6 +201,10 @@ func (k *call) change(make func(p install.Paths) (install.Plan, error), carries 
 			if len(done) > 0 {
 				k.s.UnitFilesChanged()
 			}
+			if err != nil {
+				k.fail(fileError(err))
+				return
+			}
 			sig := changesSig
 			if carries {
 				sig = "b" + sig

@@ -77,7 +77,7 @@ func dependencyOperation(kind string) fileOperation {
 	return fileOperation{"add dependency", "AddDependencyUnitFiles", false, "",
 		func(s *systemctl, n []string) []any { return []any{n[1:], n[0], kind, s.o.runtime, s.o.force > 0} },
 		func(s *systemctl, p install.Paths, n []string) (install.Plan, error) {
-			return install.PlanDependency(p, n[1:], n[0], strings.ToLower(kind), s.o.runtime, s.o.force > 0)
+			return install.PlanDependency(p, n[1:], n[0], kind, s.o.runtime, s.o.force > 0)
 		}}
 }
 

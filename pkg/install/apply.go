@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// Apply carries out a plan and gives what was really changed. It stops at the first error.
+// Apply carries out a plan and gives what was really changed. It stops at the first error; what couldn't be planned is an error too, in the end.
 func Apply(p Paths, plan Plan) (done []Change, err error) {
 	for _, c := range plan.Changes {
 		switch c.Type {
@@ -27,7 +27,7 @@ func Apply(p Paths, plan Plan) (done []Change, err error) {
 		}
 		done = append(done, c)
 	}
-	return done, nil
+	return done, plan.Failed
 }
 
 // makeLink makes a link by renaming, so that no moment has none.

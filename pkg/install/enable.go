@@ -14,6 +14,14 @@ import (
 type Plan struct {
 	Changes            []Change
 	CarriesInstallInfo bool // any of the files has an [Install] section that says something
+	// Failed is the first thing that couldn't be planned. The other changes stand: Apply carries them out and gives this error then.
+	Failed error
+}
+
+func (plan *Plan) fail(format string, args ...any) {
+	if plan.Failed == nil {
+		plan.Failed = fmt.Errorf(format, args...)
+	}
 }
 
 const alsoDepthMax = 64
@@ -21,12 +29,20 @@ const alsoDepthMax = 64
 // PlanEnable plans the links of [Install] for names (and what Also= names).
 func PlanEnable(p Paths, names []string, runtime, force bool) (Plan, error) {
 	plan := &Plan{}
+	asked := map[string]bool{}
+	for _, n := range names {
+		asked[filepath.Base(n)] = true
+	}
 	err := walkAlso(p, names, func(f *file) error {
-		if f.masked {
+		if f.masked && asked[f.name] {
 			return fmt.Errorf("unit file %s is masked", f.path)
 		}
-		if strings.HasPrefix(f.name, "/") || !inSearch(p, f.path) {
-			plan.link(p, filepath.Join(p.dir(runtime), filepath.Base(f.path)), f.path)
+		if f.masked {
+			plan.Changes = append(plan.Changes, Change{IsMasked, f.name, ""})
+			return nil
+		}
+		if !inSearch(p, f.real()) {
+			plan.link(p, filepath.Join(p.dir(runtime), filepath.Base(f.path)), f.real())
 		}
 		plan.CarriesInstallInfo = plan.CarriesInstallInfo || f.carriesInstallInfo()
 		return plan.enable(p, f, runtime, force)
@@ -80,32 +96,119 @@ func (plan *Plan) enable(p Paths, f *file, runtime, force bool) error {
 	if strings.HasPrefix(name, "/") {
 		name = filepath.Base(name)
 	}
-	if unit.Form(name) == unit.NameTemplate && len(f.install.WantedBy)+len(f.install.RequiredBy)+len(f.install.UpheldBy) > 0 {
-		if f.install.DefaultInstance == "" {
-			if len(f.install.Alias) == 0 {
-				return fmt.Errorf("unit name %s is missing the instance name", name)
-			}
-		} else {
-			name = unit.InstanceOf(name, f.install.DefaultInstance)
-		}
+	done, err := plan.aliasLinks(p, f, name, dir, force)
+	if unit.Form(name) == unit.NameTemplate && f.install.DefaultInstance != "" {
+		name = unit.InstanceOf(name, f.install.DefaultInstance)
 	}
-	source := f.real()
-	for _, alias := range f.install.Alias {
-		alias = instanceAlias(alias, name)
-		path := filepath.Join(dir, alias)
-		if old, err := os.Readlink(p.abs(path)); err == nil && !force && !sameTarget(p, path, old, source) {
-			return fmt.Errorf("file %s exists already and is a symlink to %s (force it to be replaced)", path, old)
-		} else if _, err2 := os.Lstat(p.abs(path)); err != nil && err2 == nil {
-			return fmt.Errorf("file %s exists already and is no symlink", path)
-		}
-		plan.link(p, path, source)
-	}
+	// As in systemd, what fails after another part did something is no failure of the whole.
 	for _, l := range dependents(f.install) {
-		for _, owner := range l.owners {
-			plan.link(p, filepath.Join(dir, owner+l.suffix, name), source)
+		more, failed := plan.dependencyLinks(p, f, name, dir, l)
+		if err == nil && !done {
+			done, err = more, failed
 		}
+	}
+	if plan.Failed == nil {
+		plan.Failed = err
 	}
 	return nil
+}
+
+// aliasLinks adds the links of Alias=. done says whether any is new; err is the first that couldn't be.
+func (plan *Plan) aliasLinks(p Paths, f *file, name, dir string, force bool) (done bool, err error) {
+	fail := func(format string, args ...any) {
+		if err == nil {
+			err = fmt.Errorf(format, args...)
+		}
+	}
+	for _, alias := range f.aliases(name) {
+		if !aliasFits(name, alias) {
+			fail("Cannot alias %s as %s", name, alias)
+			continue
+		}
+		path := filepath.Join(dir, instanceAlias(alias, name))
+		old, readErr := os.Readlink(p.abs(path))
+		_, statErr := os.Lstat(p.abs(path))
+		switch {
+		case readErr == nil && !force && !sameTarget(p, path, old, f.aliasSource(p, dir)) && !dangling(p, path, old):
+			fail("file %s exists already and is a symlink to %s (force it to be replaced)", path, old)
+		case readErr != nil && statErr == nil:
+			fail("file %s exists already and is no symlink", path)
+		default:
+			done = plan.link(p, path, f.aliasSource(p, dir)) || done
+		}
+	}
+	return done, err
+}
+
+// dependencyLinks adds the links of WantedBy=, RequiredBy= or UpheldBy=.
+func (plan *Plan) dependencyLinks(p Paths, f *file, name, dir string, l dependentList) (done bool, err error) {
+	for _, owner := range l.owners {
+		owner = expand(name, owner)
+		if unit.Form(name) == unit.NameTemplate && unit.Form(owner) == unit.NamePlain {
+			if err == nil {
+				err = fmt.Errorf("Refusing to operate on template unit %s when destination unit %s is a non-template unit", name, owner)
+			}
+			continue
+		}
+		done = plan.link(p, filepath.Join(dir, owner+l.suffix, name), f.real()) || done
+	}
+	return done, err
+}
+
+// expand expands the specifiers of a name in [Install]. What can't be told without the machine stays as it is.
+func expand(name, text string) string {
+	if s, err := (&unit.SpecifierContext{}).ExpandName(text, name); err == nil {
+		return s
+	}
+	return text
+}
+
+// aliases are the names of Alias= for a unit name. Mounts, slices and the like have one name only.
+func (f *file) aliases(name string) []string {
+	switch unit.TypeOf(name) {
+	case unit.TypeService, unit.TypeSocket, unit.TypeTarget, unit.TypeDevice, unit.TypeTimer, unit.TypePath:
+	default:
+		return nil
+	}
+	out := make([]string, len(f.install.Alias))
+	for i, a := range f.install.Alias {
+		out[i] = expand(name, a)
+	}
+	return out
+}
+
+// aliasFits says whether a unit may have another name: of its type, and an instance for an instance, a template for a template.
+func aliasFits(name, alias string) bool {
+	if unit.TypeOf(name) != unit.TypeOf(alias) {
+		return false
+	}
+	switch from, to := unit.Form(name), unit.Form(alias); {
+	case from == unit.NameInstance && to == unit.NameInstance:
+		return unit.Instance(name) == unit.Instance(alias)
+	case from == unit.NameInstance:
+		return to == unit.NameTemplate
+	case from == unit.NameTemplate:
+		return to == unit.NameTemplate || to == unit.NameInstance
+	default:
+		return from == to
+	}
+}
+
+// dangling says that a link leads nowhere, so that it may be replaced.
+func dangling(p Paths, path, target string) bool {
+	if !filepath.IsAbs(target) {
+		target = filepath.Join(filepath.Dir(path), target)
+	}
+	_, err := os.Stat(p.abs(target))
+	return err != nil
+}
+
+// aliasSource is what an alias leads to: the file, or for one outside of the search path the link to it that is made too.
+func (f *file) aliasSource(p Paths, dir string) string {
+	if source := f.real(); inSearch(p, source) {
+		return source
+	}
+	return filepath.Join(dir, filepath.Base(f.path))
 }
 
 // instanceAlias gives an alias that is a template the instance of the unit.
@@ -125,15 +228,16 @@ func dependents(i *unit.Install) []dependentList {
 	return []dependentList{{".wants", i.WantedBy}, {".requires", i.RequiredBy}, {".upholds", i.UpheldBy}}
 }
 
-// link adds a link that isn't there yet.
-func (plan *Plan) link(p Paths, path, source string) {
+// link adds a link, unless it is there already.
+func (plan *Plan) link(p Paths, path, source string) bool {
 	if old, err := os.Readlink(p.abs(path)); err == nil {
 		if sameTarget(p, path, old, source) {
-			return
+			return false
 		}
 		plan.Changes = append(plan.Changes, Change{Unlink, path, ""})
 	}
 	plan.Changes = append(plan.Changes, Change{Symlink, path, source})
+	return true
 }
 
 func sameTarget(_ Paths, path, old, source string) bool {
@@ -147,28 +251,32 @@ func sameTarget(_ Paths, path, old, source string) bool {
 func PlanDisable(p Paths, names []string, runtime bool) (Plan, error) {
 	plan := &Plan{}
 	gone := map[string]bool{}
+	var missing error
 	for _, name := range names {
 		if strings.HasPrefix(name, "/") {
 			return *plan, fmt.Errorf("%s: a unit is disabled by its name", name)
 		}
 	}
-	err := walkAlso(p, names, func(f *file) error {
-		gone[f.name] = true
-		plan.CarriesInstallInfo = plan.CarriesInstallInfo || f.carriesInstallInfo()
-		return nil
-	}, plan)
-	if err != nil {
-		// A file that is gone may have left links behind: they go by name.
-		for _, n := range names {
+	for _, n := range names {
+		err := walkAlso(p, []string{n}, func(f *file) error {
+			if f.masked {
+				plan.Changes = append(plan.Changes, Change{IsMasked, f.name, ""})
+				return nil
+			}
+			gone[f.name] = true
+			plan.CarriesInstallInfo = plan.CarriesInstallInfo || f.carriesInstallInfo()
+			return nil
+		}, plan)
+		if err != nil {
+			// A file that is gone may have left links behind: they go by name.
 			gone[n] = true
+			missing = err
 		}
-		plan.removeLinks(p, gone, runtime)
-		if len(plan.Changes) == 0 {
-			return *plan, err
-		}
-		return *plan, nil
 	}
 	plan.removeLinks(p, gone, runtime)
+	if len(names) == 1 && len(plan.Changes) == 0 && missing != nil {
+		return *plan, missing
+	}
 	return *plan, nil
 }
 
@@ -226,7 +334,7 @@ func PlanReenable(p Paths, names []string, runtime, force bool) (Plan, error) {
 			wanted[c.Path] = c.Source
 		}
 	}
-	out := Plan{CarriesInstallInfo: on.CarriesInstallInfo}
+	out := Plan{CarriesInstallInfo: on.CarriesInstallInfo, Failed: on.Failed}
 	for _, c := range off.Changes {
 		if source, stays := wanted[c.Path]; stays {
 			if old, err := os.Readlink(p.abs(c.Path)); err == nil && sameTarget(p, c.Path, old, source) {
@@ -254,6 +362,9 @@ func planEnableAll(p Paths, names []string, runtime, force bool) (Plan, error) {
 			return err
 		}
 		plan.Changes = append(plan.Changes, one.Changes...)
+		if plan.Failed == nil {
+			plan.Failed = one.Failed
+		}
 		return nil
 	}, plan)
 	return *plan, err

@@ -160,11 +160,17 @@ func onlyInstall(text string) string {
 // dropIns lists NAME.d/*.conf: [Install] may be extended there too.
 func (p Paths) dropIns(name string) []string {
 	seen := map[string]string{}
-	for _, dir := range p.Search {
-		entries, _ := filepath.Glob(p.abs(filepath.Join(dir, name+".d", "*.conf")))
-		for _, e := range entries {
-			if _, ok := seen[filepath.Base(e)]; !ok {
-				seen[filepath.Base(e)] = strings.TrimPrefix(e, strings.TrimSuffix(p.Root, "/"))
+	units := []string{name}
+	if unit.Form(name) == unit.NameInstance {
+		units = append(units, unit.TemplateOf(name))
+	}
+	for _, n := range units {
+		for _, dir := range p.Search {
+			entries, _ := filepath.Glob(p.abs(filepath.Join(dir, n+".d", "*.conf")))
+			for _, e := range entries {
+				if _, ok := seen[filepath.Base(e)]; !ok {
+					seen[filepath.Base(e)] = strings.TrimPrefix(e, strings.TrimSuffix(p.Root, "/"))
+				}
 			}
 		}
 	}
@@ -194,7 +200,7 @@ func (f *file) real() string {
 // carriesInstallInfo reports whether enabling means anything for the file.
 func (f *file) carriesInstallInfo() bool {
 	i := f.install
-	return i != nil && (len(i.Alias) > 0 || len(i.WantedBy) > 0 || len(i.RequiredBy) > 0 || len(i.UpheldBy) > 0)
+	return i != nil && (len(f.aliases(f.name)) > 0 || len(i.WantedBy) > 0 || len(i.RequiredBy) > 0 || len(i.UpheldBy) > 0)
 }
 
 // UserPaths are those of a user's own manager.

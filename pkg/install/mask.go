@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/muster-init/muster/pkg/unit"
 )
@@ -21,12 +22,14 @@ func PlanMask(p Paths, names []string, runtime, force bool) (Plan, error) {
 		case err == nil && target == "/dev/null":
 			continue
 		case err == nil && !force:
-			return plan, fmt.Errorf("file %s exists already and is a symlink to %s", path, target)
+			plan.fail("file %s exists already and is a symlink to %s", path, target)
+			continue
 		case err == nil:
 			plan.Changes = append(plan.Changes, Change{Unlink, path, ""})
 		default:
 			if _, err := os.Lstat(p.abs(path)); err == nil {
-				return plan, fmt.Errorf("file %s already exists", path)
+				plan.fail("file %s already exists", path)
+				continue
 			}
 		}
 		plan.Changes = append(plan.Changes, Change{Symlink, path, "/dev/null"})
@@ -70,9 +73,6 @@ func PlanLink(p Paths, files []string, runtime, force bool) (Plan, error) {
 		}
 		if !info.Mode().IsRegular() {
 			return plan, fmt.Errorf("unit file %s is not a regular file", f)
-		}
-		if inSearch(p, f) {
-			continue
 		}
 		path := filepath.Join(p.dir(runtime), filepath.Base(f))
 		if target, err := os.Readlink(p.abs(path)); err == nil && !force && !sameTarget(p, path, target, f) {
@@ -166,9 +166,12 @@ func GetDefault(p Paths) (string, error) {
 // PlanDependency plans links NAME.wants/ or NAME.requires/ of target for names (add-wants, add-requires).
 func PlanDependency(p Paths, names []string, target, kind string, runtime, force bool) (Plan, error) {
 	var plan Plan
-	suffix := map[string]string{"Wants": ".wants", "Requires": ".requires"}[kind]
+	suffix := map[string]string{"wants": ".wants", "requires": ".requires"}[strings.ToLower(kind)]
 	if suffix == "" || unit.Form(target) == 0 {
 		return plan, fmt.Errorf("%s of %q can't be added", kind, target)
+	}
+	if _, err := p.find(target); err != nil {
+		return plan, err
 	}
 	for _, name := range names {
 		f, err := p.find(name)
@@ -177,6 +180,13 @@ func PlanDependency(p Paths, names []string, target, kind string, runtime, force
 		}
 		if f.masked {
 			return plan, fmt.Errorf("unit file %s is masked", f.path)
+		}
+		if unit.Form(name) == unit.NameTemplate && f.install != nil && f.install.DefaultInstance != "" {
+			name = unit.InstanceOf(name, f.install.DefaultInstance)
+		}
+		if unit.Form(name) == unit.NameTemplate && unit.Form(target) == unit.NamePlain {
+			plan.fail("Refusing to operate on template unit %s when destination unit %s is a non-template unit", name, target)
+			continue
 		}
 		plan.link(p, filepath.Join(p.dir(runtime), target+suffix, name), f.real())
 	}

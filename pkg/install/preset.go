@@ -82,6 +82,9 @@ func PlanPreset(p Paths, names []string, mode string, runtime, force bool) (Plan
 	rules := ReadPresets(p)
 	var plan Plan
 	for _, name := range names {
+		if _, err := p.find(name); err != nil {
+			return plan, err
+		}
 		action, instances := Wanted(rules, name)
 		var one Plan
 		var err error
@@ -103,6 +106,9 @@ func PlanPreset(p Paths, names []string, mode string, runtime, force bool) (Plan
 		}
 		plan.Changes = append(plan.Changes, one.Changes...)
 		plan.CarriesInstallInfo = plan.CarriesInstallInfo || one.CarriesInstallInfo
+		if plan.Failed == nil {
+			plan.Failed = one.Failed
+		}
 	}
 	return plan, nil
 }
@@ -112,7 +118,7 @@ func PlanPresetAll(p Paths, mode string, runtime, force bool) (Plan, error) {
 	var names []string
 	for _, e := range List(p) {
 		switch e.State {
-		case "enabled", "disabled", "enabled-runtime", "indirect":
+		case "enabled", "disabled", "enabled-runtime", "indirect", "linked", "linked-runtime":
 			names = append(names, filepath.Base(e.Path))
 		}
 	}

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"sort"
@@ -11,15 +12,21 @@ import (
 
 // Links are the links of the configuration directories, read once so that the state of many files can be told.
 type Links struct {
-	p       Paths
-	enabled [2]map[string]bool // persistent and runtime: names that a link enables
+	p  Paths
+	by [2]map[string][]link // persistent and runtime; by the name of what they lead to
+}
+
+// link is one link of a configuration directory or of a dependency directory in it.
+type link struct {
+	name       string // its own
+	dependency bool
 }
 
 // ReadLinks lists the links below the configuration directories.
 func ReadLinks(p Paths) *Links {
 	l := &Links{p: p}
 	for i, dir := range []string{p.Config, p.Runtime} {
-		l.enabled[i] = map[string]bool{}
+		l.by[i] = map[string][]link{}
 		entries, _ := os.ReadDir(p.abs(dir))
 		for _, e := range entries {
 			l.entry(i, dir, e)
@@ -42,7 +49,6 @@ func (l *Links) entry(i int, dir string, e os.DirEntry) {
 	l.note(i, dir, name, false)
 }
 
-// note takes one link as what it enables: in a dependency directory the name (and its template), elsewhere what an alias leads to.
 func (l *Links) note(i int, dir, name string, dependency bool) {
 	target, err := os.Readlink(l.p.abs(filepath.Join(dir, name)))
 	if err != nil || target == "/dev/null" || unit.Form(name) == 0 {
@@ -52,15 +58,36 @@ func (l *Links) note(i int, dir, name string, dependency bool) {
 	if !dependency && base == name {
 		return // linked, which is another state
 	}
-	for _, n := range []string{base, name} {
-		if !dependency && n == name {
-			continue
+	entry := link{name, dependency}
+	l.by[i][base] = append(l.by[i][base], entry)
+	// A link may lead to another file, but counts by its own name in a dependency directory.
+	if dependency && name != base {
+		l.by[i][name] = append(l.by[i][name], entry)
+	}
+}
+
+// enabledBy says how links enable a unit in directory i: by its name or one of its aliases (exactly), or by another name of the same file.
+func (l *Links) enabledBy(i int, name string, f *file) (exactly, otherwise bool) {
+	names := map[string]bool{name: true}
+	if f.install != nil {
+		if unit.Form(name) == unit.NameTemplate && f.install.DefaultInstance != "" {
+			names[unit.InstanceOf(name, f.install.DefaultInstance)] = true
 		}
-		l.enabled[i][n] = true
-		if unit.Form(n) == unit.NameInstance {
-			l.enabled[i][unit.TemplateOf(n)] = true
+		for n := range names {
+			for _, a := range f.aliases(n) {
+				names[instanceAlias(a, n)] = true
+			}
 		}
 	}
+	for _, e := range l.by[i][name] {
+		switch {
+		case names[e.name]:
+			exactly = true
+		case aliasFits(name, e.name):
+			otherwise = true
+		}
+	}
+	return exactly, otherwise
 }
 
 // State is the state of a unit file as `is-enabled` prints it (systemctl(1)).
@@ -75,6 +102,21 @@ func (l *Links) State(name string) (string, error) {
 		}
 		return "masked", nil
 	}
+	if f.target != "" && filepath.Base(f.target) != filepath.Base(f.path) && unit.Form(filepath.Base(f.target)) != 0 {
+		target, err := l.p.find(filepath.Base(f.target))
+		switch {
+		case err != nil && target == nil:
+			return "bad", err
+		case target.masked && strings.HasPrefix(target.path, l.p.Runtime+"/"):
+			return "masked-runtime", nil
+		case target.masked:
+			return "masked", nil
+		}
+		return "alias", nil
+	}
+	if f.target != "" && inSearch(l.p, f.real()) {
+		return "bad", fmt.Errorf("unit file %s is a link to another of the same name", f.path)
+	}
 	if err != nil {
 		return "bad", err
 	}
@@ -87,22 +129,20 @@ func (l *Links) State(name string) (string, error) {
 	if dir == l.p.Transient {
 		return "transient", nil
 	}
-	if f.target != "" && filepath.Base(f.target) != filepath.Base(f.path) && unit.Form(filepath.Base(f.target)) != 0 {
-		return "alias", nil
-	}
+	persistent, otherwise := l.enabledBy(0, name, f)
+	runtime, otherwiseRuntime := l.enabledBy(1, name, f)
 	switch {
-	case l.enabled[0][name]:
+	case persistent:
 		return "enabled", nil
-	case l.enabled[1][name]:
-		return "enabled-runtime", nil
 	case f.target != "" && dir == l.p.Config && !inSearch(l.p, f.real()):
 		return "linked", nil
+	case runtime:
+		return "enabled-runtime", nil
 	case f.target != "" && dir == l.p.Runtime && !inSearch(l.p, f.real()):
 		return "linked-runtime", nil
+	case otherwise || otherwiseRuntime:
+		return "indirect", nil
 	case f.carriesInstallInfo():
-		if unit.Form(name) == unit.NameTemplate && f.install.DefaultInstance != "" && l.enabled[0][unit.InstanceOf(name, f.install.DefaultInstance)] {
-			return "enabled", nil
-		}
 		return "disabled", nil
 	case f.install != nil && len(f.install.Also) > 0:
 		return "indirect", nil
