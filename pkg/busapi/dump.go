@@ -113,8 +113,10 @@ func (s *Server) dumpUnit(b *strings.Builder, u *engine.Unit) {
 }
 
 // dumpStore describes the fd store of a service: name, mode, device, inode, rdev, path, flags of each descriptor.
-func dumpStore(k *call) {
-	name := k.args.String()
+func dumpStore(k *call) { k.replyStore(k.args.String()) }
+
+// replyStore answers with what is in the fd store of a service.
+func (k *call) replyStore(name string) {
 	u := k.s.b.Engine().Unit(name)
 	if u == nil {
 		k.fail(bus.Errorf(bus.ErrNoSuchUnit, "Unit %s not loaded.", name))

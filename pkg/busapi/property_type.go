@@ -16,6 +16,7 @@ func typeInterface(t unit.Type) *iface {
 	switch t {
 	case unit.TypeService:
 		i.props = serviceRuntime()
+		i.methods = append(i.methods, method{name: "DumpFileDescriptorStore", out: "a(suuutuusu)", args: []string{"entries"}, run: func(k *call) { k.replyStore(k.unit) }})
 	case unit.TypeScope:
 		i.props = scopeRuntime()
 		i.methods = append(i.methods, method{name: "Abandon", run: func(k *call) {
@@ -50,6 +51,7 @@ func typeInterface(t unit.Type) *iface {
 	}
 	if t.HasExec() {
 		i.props = append(i.props, callFilterProperties()...)
+		i.props = append(i.props, execLeftovers(t)...)
 	}
 	if section := unit.SectionFromString(t.Section()); t.Section() != "" {
 		i.props = append(i.props, rowProperties(section, i.props)...)

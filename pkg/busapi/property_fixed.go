@@ -1,0 +1,34 @@
+package busapi
+
+import (
+	"github.com/muster-init/muster/pkg/bus"
+	"github.com/muster-init/muster/pkg/engine"
+	"github.com/muster-init/muster/pkg/unit"
+)
+
+// execLeftovers are properties of everything that executes programs which no directive of that type stands for: old names, and settings only services
+// have. Clients that decode all properties expect them.
+func execLeftovers(t unit.Type) []property {
+	off := func(name string) property {
+		return unitBool(name, bus.EmitsConst, func(*Server, *engine.Unit) bool { return false })
+	}
+	list := []property{
+		off("SameProcessGroup"),
+		{name: "SyslogPriority", sig: "i", emits: bus.EmitsConst, unit: func(_ *Server, u *engine.Unit, e *bus.Encoder) {
+			x := u.Config().GetExec()
+			e.Int32(x.SyslogFacility<<3 | x.SyslogLevel)
+		}},
+	}
+	if t != unit.TypeService {
+		list = append(list, off("NonBlocking"))
+	}
+	return list
+}
+
+// accountingOff are defaults of the manager for accounting that has been gone or always on for long.
+func accountingOff() (list []property) {
+	for _, name := range []string{"DefaultBlockIOAccounting", "DefaultCPUAccounting"} {
+		list = append(list, property{name: name, sig: "b", emits: bus.EmitsConst, manager: func(_ *Server, e *bus.Encoder) { e.Bool(false) }})
+	}
+	return list
+}
