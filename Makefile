@@ -13,7 +13,7 @@ BIN ?= bin
 NAMES ?=
 GO ?= go
 # The names that muster-generator answers to, by the directory they belong into.
-SYSTEM_GENERATORS := fstab getty debug run system-update rc-local sysv cryptsetup veritysetup integritysetup hibernate-resume
+SYSTEM_GENERATORS := fstab getty debug run system-update rc-local sysv cryptsetup veritysetup integritysetup hibernate-resume gpt-auto
 USER_GENERATORS := xdg-autostart
 USER_ENVIRONMENT_GENERATORS := 30-systemd-environment-d-generator
 GOFLAGS_BUILD := -trimpath -tags godbus_no_tcp -ldflags "-s -w"

@@ -5,7 +5,6 @@ import (
 
 	"github.com/muster-init/muster/pkg/generator/device"
 	"github.com/muster-init/muster/pkg/generator/output"
-	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 const commandLine = "kernel command line"
@@ -110,33 +109,9 @@ func (g *generator) usr(e *entry) {
 	g.mount(&second, "initrd-fs.target")
 }
 
-// initrdFsck writes the service that checks the root or /usr before it is mounted. A second entry for the same has it already.
+// initrdFsck writes the service that checks the root or /usr before it is mounted.
 func (g *generator) initrdFsck(e *entry, file string) bool {
-	dev, err := unitName(e.what, ".device")
-	if !g.check(err, e.where) {
-		return false
-	}
-	u := output.NewUnit(name)
-	u.Set("Unit", "Description", "File system check of "+e.what)
-	u.Set("Unit", "DefaultDependencies", "no")
-	u.Set("Unit", "BindsTo", dev)
-	u.Set("Unit", "Conflicts", "shutdown.target")
-	u.Set("Unit", "After", dev)
-	if e.point == "/sysroot" {
-		u.Set("Unit", "After", "initrd-root-device.target")
-	}
-	u.Set("Unit", "After", "local-fs-pre.target")
-	u.Set("Unit", "Before", "shutdown.target")
-	u.Set("Service", "Type", "oneshot")
-	u.Set("Service", "RemainAfterExit", "yes")
-	u.Set("Service", "ExecStart", g.in.Programs.Fsck+" "+argument(e.what))
-	u.Set("Service", "TimeoutSec", "infinity")
-	return g.check(g.tree.Write(output.Normal, file, u), e.where)
-}
-
-// argument writes a path as one word of a command line.
-func argument(path string) string {
-	return strings.ReplaceAll(value.QuoteWord(path), "$", "$$")
+	return g.check(device.Check(g.tree, output.Normal, name, file, e.what, g.in.Programs.Fsck, e.point == "/sysroot"), e.where)
 }
 
 // volatileRoot makes the root one that forgets.

@@ -89,7 +89,7 @@ func (g *generator) makeFS(e *entry, file string) bool {
 	u.Set("Unit", "Conflicts", "shutdown.target")
 	u.Set("Service", "Type", "oneshot")
 	u.Set("Service", "RemainAfterExit", "yes")
-	u.Set("Service", "ExecStart", g.in.Programs.MakeFS+" "+value.QuoteWord(e.fstype)+" "+argument(e.what))
+	u.Set("Service", "ExecStart", g.in.Programs.MakeFS+" "+value.QuoteWord(e.fstype)+" "+device.Argument(e.what))
 	u.Set("Service", "TimeoutSec", "infinity")
 	return g.check(g.tree.Write(output.Normal, service, u), e.where) &&
 		g.check(g.tree.Pull(output.Normal, file, "requires", service), e.where)

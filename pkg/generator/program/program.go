@@ -43,6 +43,7 @@ var generators = map[string]func(m *machine) *output.Tree{
 	"systemd-veritysetup-generator":      veritysetupTree,
 	"systemd-integritysetup-generator":   integritysetupTree,
 	"systemd-hibernate-resume-generator": hibernateResumeTree,
+	"systemd-gpt-auto-generator":         gptAutoTree,
 }
 
 // environmentGenerator prints assignments instead of writing units (systemd.environment-generator(7)).

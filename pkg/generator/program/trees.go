@@ -25,14 +25,10 @@ func fstabTree(m *machine) *output.Tree {
 		CommandLine: m.commandLine(), Initrd: m.initrd(), Fstab: fstab.Source{Path: path, Text: m.read(path)}, Container: m.container() != "",
 		ReadOnlySys: m.readOnlySys(), Measured: m.measured(), Resolve: m.resolve,
 		HasFsck:  func(fstype string) bool { return m.find("fsck."+fstype) != "" },
-		Programs: fstab.Programs{Fsck: m.helper("systemd-fsck"), MakeFS: m.helper("systemd-makefs")},
+		Programs: fstab.Programs{Fsck: m.fsck(), MakeFS: m.helper("systemd-makefs")},
 	}
 	if m.Root == "" {
 		in.NoSwap = !m.exists("/proc/swaps")
-	}
-	if in.Programs.Fsck == "" {
-		// -T: no title, -l: lock the disk, -M: not while mounted, -a: repair what needs no answer.
-		in.Programs.Fsck = "/sbin/fsck -a -T -l -M"
 	}
 	if in.Initrd {
 		path = m.Getenv("SYSTEMD_SYSROOT_FSTAB")
@@ -45,6 +41,15 @@ func fstabTree(m *machine) *output.Tree {
 		in.Credential = fstab.Source{Path: "/run/credentials", Text: text}
 	}
 	return fstab.Generate(in)
+}
+
+// fsck is the beginning of the command line that checks a file system.
+func (m *machine) fsck() string {
+	if path := m.helper("systemd-fsck"); path != "" {
+		return path
+	}
+	// -T: no title, -l: lock the disk, -M: not while mounted, -a: repair what needs no answer.
+	return "/sbin/fsck -a -T -l -M"
 }
 
 // measured tells that the boot was measured by a boot stub, so that file systems are to be as well.
