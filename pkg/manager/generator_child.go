@@ -104,8 +104,9 @@ func (g *generatorRun) enterSandbox(l *kernel.OpList) {
 	}
 }
 
-// await waits until all have ended. Those that haven't when the time is over are killed, with what they started.
+// await waits until all have ended. Those that haven't when the time is over are killed, with what they started, and given up if they can't be killed.
 func (g *generatorRun) await(list []*generatorChild, deadline time.Time) {
+	giveUp := deadline.Add(generatorGrace)
 	for {
 		var fds []unix.PollFd
 		var what []func()
@@ -128,12 +129,16 @@ func (g *generatorRun) await(list []*generatorChild, deadline time.Time) {
 		if left <= 0 {
 			for _, c := range list {
 				c.kill()
+				if time.Now().After(giveUp) {
+					c.abandon(g.helpers)
+				}
 			}
 			deadline = time.Now().Add(time.Second) // a process that dies slowly is killed again
 			continue
 		}
-		// While the loop waits for this at boot, nothing else says that it is alive.
-		kernel.Beat()
+		if g.atBoot {
+			kernel.Beat() // nothing else says that the loop is alive
+		}
 		n, err := unix.Poll(fds, int(min(left, time.Second).Milliseconds())+1)
 		if err != nil && err != unix.EINTR || n <= 0 {
 			continue
@@ -154,6 +159,18 @@ func (c *generatorChild) kill() {
 	c.killed = true
 	_ = unix.Kill(-c.child.Pid, unix.SIGKILL)
 	_ = kernel.PidFDSignal(c.child.PidFD, unix.SIGKILL)
+}
+
+// abandon leaves a generator to itself that does not die. Its memory is not given back, as it may still use it.
+func (c *generatorChild) abandon(h *helpers) {
+	if c.ended {
+		return
+	}
+	c.ended, c.status = true, "did not end in time and can't be killed"
+	h.forget(c.child.Pid)
+	_ = unix.Close(c.child.PidFD)
+	c.output.close()
+	c.errors.close()
 }
 
 // reap takes the exit of a generator that has ended. What it left running is killed: its work is over when it ends, and an open pipe must not hold up

@@ -22,6 +22,10 @@ const (
 	generatorStatus = 203
 	// sandboxStatus is that of a generator whose sandbox could not be made.
 	sandboxStatus = 226
+	// generatorLinesMax bounds the messages of one that succeeds.
+	generatorLinesMax = 50
+	// generatorGrace is how long those that were killed may take to die: one that waits for a dead server in the kernel may take for ever.
+	generatorGrace = 10 * time.Second
 	// generatorEnvironmentMax bounds what an environment generator may print.
 	generatorEnvironmentMax = 1 << 20
 )
@@ -33,7 +37,9 @@ func (m *Manager) runGenerators() error {
 		return nil
 	}
 	m.stamps.GeneratorsStart = m.now()
-	result := m.generatorRun().all()
+	run := m.generatorRun()
+	run.atBoot = true
+	result := run.all()
 	m.stamps.GeneratorsFinish = m.now()
 	m.generated(result)
 	return nil
@@ -61,6 +67,7 @@ type generatorRun struct {
 	sandbox            bool
 	writable           []string // mount points that stay writable in the sandbox
 	timeout            time.Duration
+	atBoot             bool // the loop itself waits
 }
 
 // generatorResult is what came of it: messages about what failed, what those that succeeded had to say, and assignments of the environment.
@@ -208,7 +215,12 @@ func (c *generatorChild) report(r *generatorResult) {
 	name := path.Base(c.program)
 	said := strings.TrimRight(string(c.errors.text), "\n")
 	if c.status == "" {
+		lines := 0
 		for line := range strings.SplitSeq(said, "\n") {
+			if lines++; lines > generatorLinesMax {
+				r.notes = append(r.notes, name+": it said more, which is left out")
+				break
+			}
 			if line != "" {
 				r.notes = append(r.notes, name+": "+line)
 			}
