@@ -408,3 +408,24 @@ func TestNames(t *testing.T) {
 	check(ValidMember, "member", []string{"A", "_a1"}, []string{"1a", "a.b", "a-b", strings.Repeat("a", 256)})
 	check(ValidBusName, "bus name", []string{":1.5", "a.b-c", ":a.1"}, []string{"a", ":", ":1", "a.1", "-", "1.2"})
 }
+
+func TestPreparedEntry(t *testing.T) {
+	entry := PrepareEntry("Name", "s")
+	var plain, prepared Encoder
+	for _, e := range []*Encoder{&plain, &prepared} {
+		mark := e.BeginArray('{')
+		for range 2 {
+			if e == &plain {
+				e.Entry("Name")
+				e.Variant("s")
+			} else {
+				e.Prepared(entry)
+			}
+			e.String("odd")
+		}
+		e.EndArray(mark)
+	}
+	if !bytes.Equal(plain.Bytes(), prepared.Bytes()) {
+		t.Errorf("%q, want %q", prepared.Bytes(), plain.Bytes())
+	}
+}

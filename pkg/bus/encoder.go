@@ -246,6 +246,19 @@ func (e *Encoder) VariantStrings(v []string) { e.signature("as"); e.Strings(v) }
 // Entry begins the entry key of an a{sv} dictionary; a Variant… call follows.
 func (e *Encoder) Entry(key string) { e.align(8); e.String(key) }
 
+// Prepared begins an entry of an a{sv} dictionary as Entry and Variant do, with
+// what PrepareEntry made; the value follows.
+func (e *Encoder) Prepared(entry []byte) { e.align(8); e.buf = append(e.buf, entry...) }
+
+// PrepareEntry encodes a key and the signature of its value, for dictionaries
+// that are sent often with the same keys.
+func PrepareEntry(key, sig string) []byte {
+	var e Encoder
+	e.Entry(key)
+	e.Variant(sig)
+	return e.Bytes()
+}
+
 // validText reports whether the wire can carry s as a string.
 func validText(s string) bool {
 	return strings.IndexByte(s, 0) < 0 && utf8.ValidString(s)

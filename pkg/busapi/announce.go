@@ -224,8 +224,7 @@ func (s *Server) writeChanged(e *bus.Encoder, i *iface, obj *object) {
 	e.String(i.name)
 	mark := e.BeginArray('{')
 	for _, p := range i.emitting {
-		e.Entry(p.name)
-		e.Variant(p.sig)
+		e.Prepared(p.entry)
 		s.write(p, obj, e)
 	}
 	e.EndArray(mark)

@@ -33,6 +33,7 @@ type method struct {
 // property is one row. Exactly one of the getters is set.
 type property struct {
 	name, sig string
+	entry     []byte // both as they stand in a dictionary
 	emits     bus.Emits
 	hidden    bool // answers to Get, but is not introspected or in GetAll
 	manager   func(s *Server, e *bus.Encoder)
@@ -51,6 +52,7 @@ func (i *iface) finish() *iface {
 	for n := range i.props {
 		p := &i.props[n]
 		i.byProp[p.name] = p
+		p.entry = bus.PrepareEntry(p.name, p.sig)
 		switch {
 		case p.hidden:
 		case p.emits == bus.EmitsChange:

@@ -98,8 +98,7 @@ func (s *Server) writeAll(i *iface, obj *object, e *bus.Encoder) {
 		if p.hidden {
 			continue
 		}
-		e.Entry(p.name)
-		e.Variant(p.sig)
+		e.Prepared(p.entry)
 		s.write(p, obj, e)
 	}
 }
