@@ -26,7 +26,7 @@ func (e *Engine) queueCollect(u *Unit) {
 
 // pinned reports whether a unit stays loaded for its own sake.
 func (e *Engine) pinned(u *Unit) bool {
-	if u.flags&perpetual != 0 || u.job != nil || u.nop != nil || len(u.get().Clients) > 0 {
+	if u.flags&perpetual != 0 || u.job != nil || u.nop != nil || len(u.get().Clients) > 0 && e.opt.SimulateFault != "collect" {
 		return true
 	}
 	st := u.ActiveState()

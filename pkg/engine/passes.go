@@ -62,7 +62,7 @@ func (t *transaction) giveUp(c *candidate, reason string) {
 		c.dead = true
 		t.note(c.u, c.typ, reason)
 		for _, w := range c.wanted {
-			if w.by != nil && w.matters && !w.by.matters {
+			if w.by != nil && w.matters && !w.by.matters && t.e.opt.SimulateFault != "requirers" {
 				work = append(work, w.by)
 			}
 		}

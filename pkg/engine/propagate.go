@@ -376,7 +376,7 @@ func (e *Engine) stopBound(u *Unit) {
 		}
 		return lost == nil
 	})
-	if lost != nil && e.autoOK(u, inBound) {
+	if lost != nil && e.autoOK(u, inBound) && e.opt.SimulateFault != "bound" {
 		e.retryLater(u, e.auto(u, job.Stop, job.Replace, machine.CauseBound, lost, depend.Of(unit.DepBoundBy)))
 	}
 }

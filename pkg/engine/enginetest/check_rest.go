@@ -62,6 +62,9 @@ func (w *World) restedUnit(u *engine.Unit) error {
 			}
 		}
 	}
+	if u.Config().Type == unit.TypeScope && up && !u.Perpetual() && !w.populated(u.Name()) {
+		return violation(processesKnown, "%s is up without any process", u.Name())
+	}
 	if u.Config().Type == unit.TypePath && u.SubState() == "waiting" && !w.check.given[u.Name()] {
 		for _, p := range u.Config().GetPath().Paths {
 			if !onChange(p.Type) && w.files.there[p.Path] {

@@ -244,7 +244,7 @@ func (s *Script) step(ev machine.Event) string {
 
 func (s *Script) watch(f machine.Effect) {
 	switch q := f.(type) {
-	case machine.TestConditions, machine.ReadStamp, machine.Spawn, machine.Kill, machine.PrepareMount, machine.RemoveDirectories,
+	case machine.TestConditions, machine.ReadStamp, machine.Spawn, machine.Kill, machine.CheckCgroup, machine.PrepareMount, machine.RemoveDirectories,
 		machine.WatchPaths, machine.OpenSockets, machine.ChownSockets, machine.CloseSockets,
 		machine.OpenAutomount:
 		s.open = append(s.open, q)

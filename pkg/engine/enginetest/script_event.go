@@ -20,6 +20,7 @@ var scriptEvents = []machine.Event{
 	machine.PathsWatched{}, machine.PathTouched{}, machine.Devices{},
 	machine.AutomountOpened{}, machine.AutomountAsked{}, machine.AutomountGone{}, machine.CgroupChecked{},
 	machine.SocketsOpened{}, machine.SocketsChowned{}, machine.SocketsClosed{}, machine.SocketReady{},
+	machine.Notify{}, machine.PIDFileRead{},
 }
 
 // event sends an event written as "event NAME JSON", or with "answer NAME JSON" one that answers the oldest open query.

@@ -23,6 +23,8 @@ type Options struct {
 	// DropEvent and DropEffect lose what they are true for, as an engine does that forgets it; nil loses nothing.
 	DropEvent  func(w *World, ev machine.Event) bool
 	DropEffect func(w *World, f machine.Effect) bool
+	// EarlyUSec makes calendar events come too early, for the same reason.
+	EarlyUSec uint64
 	// Only lists the actions of the safety phase that are carried out, by number and sorted; nil: all. Without names units that are left out.
 	// The others do the same with and without them as far as that can be: a failure is made shorter by that.
 	Only    []int
@@ -93,6 +95,12 @@ func NewWorld(opt Options) *World {
 	}
 	w.engOpt = engine.Options{Depend: depend.Env{System: opt.Seed%3 == 0}, Types: opt.Types, Seed: [2]uint64{opt.Seed, 7}, SimulateFault: opt.Fault,
 		Startup: w.instant(), MachineID: "simulated", CalendarNext: calendarNext, DeviceTimeoutUSec: 20_000_000}
+	if opt.EarlyUSec != 0 {
+		w.engOpt.CalendarNext = func(event string, after uint64) (uint64, bool) {
+			at, ok := calendarNext(event, after)
+			return max(at-min(at, opt.EarlyUSec), after+1), ok
+		}
+	}
 	w.E = engine.New(w.src, w.engOpt)
 	for name := range w.src {
 		if !unit.ValidName(name, unit.NameTemplate) {
@@ -131,23 +139,21 @@ func (w *World) step(ev machine.Event) error {
 	}
 	w.note("event", eventText(ev))
 	w.check.before(ev)
-	effects := w.E.Step(w.instant(), ev)
+	return w.carryOut(ev, w.E.Step(w.instant(), ev))
+}
+
+// carryOut does what the effects of an event ask for, and checks.
+func (w *World) carryOut(ev machine.Event, effects []machine.Effect) error {
+	if w.opt.DropEffect != nil {
+		effects = slices.DeleteFunc(effects, func(f machine.Effect) bool { return w.opt.DropEffect(w, f) })
+	}
 	for _, f := range effects {
-		if err := w.carryOut(f); err != nil {
+		w.note("  ", EffectText(f, true))
+		if err := w.perform(f); err != nil {
 			return err
 		}
 	}
 	return w.check.after(ev, effects)
-}
-
-// carryOut does what an effect asks for.
-func (w *World) carryOut(f machine.Effect) error {
-	w.note("  ", EffectText(f, true))
-	if w.opt.DropEffect != nil && w.opt.DropEffect(w, f) {
-		w.dropped++
-		return nil
-	}
-	return w.perform(f)
 }
 
 // deliver steps an event and then all answers that it made due.
@@ -364,13 +370,7 @@ func (w *World) restore() error {
 	w.replies = map[machine.Reply]string{} // the clients are gone
 	w.files.watching = map[string][]unit.PathSpec{}
 	w.check.restored()
-	effects := e.CatchUp(w.instant())
-	for _, f := range effects {
-		if err := w.carryOut(f); err != nil {
-			return err
-		}
-	}
-	if err := w.check.after(nil, effects); err != nil {
+	if err := w.carryOut(nil, e.CatchUp(w.instant())); err != nil {
 		return err
 	}
 	// The sources replay the present.

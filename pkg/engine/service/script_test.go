@@ -1,7 +1,6 @@
 package service
 
 import (
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -11,12 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/muster-init/muster/pkg/engine/enginetest"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/job"
 	"github.com/muster-init/muster/pkg/unit/value"
 )
 
-var rewrite = flag.Bool("rewrite", false, "rewrite the expected output of the scripts in testdata/")
+var rewrite = enginetest.Rewrite
 
 // TestScripts runs testdata/*.txt. A script is a list of blocks: command lines, a line "----", the output that is expected,
 // an empty line. The first block of each script is the configuration, introduced by "unit". Lines with # are comments.
