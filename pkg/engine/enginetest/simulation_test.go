@@ -99,7 +99,7 @@ func fault(name string) func(*enginetest.Options) {
 
 // firstSeed is where the search for a fault begins that few worlds show, so that the test is short.
 var firstSeed = map[string]uint64{"start limit ignored": 32, "listener leaked": 17, "timer misses a clock change": 13,
-	"requirers of a dropped job": 13, "lost binding ignored": 5, "exits lost": 7}
+	"requirers of a dropped job": 13, "lost binding ignored": 5, "file missed": 62, "exits lost": 7}
 
 // Planted faults are found, by the invariant that is about them: a simulation that can't fail shows nothing.
 func TestSimulationFindsFaults(t *testing.T) {
