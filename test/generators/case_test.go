@@ -17,7 +17,7 @@ import (
 //	case bind                      a name, unique in the file
 //	generator NAME                 of the program (the base name; default: the file's name as systemd-NAME-generator)
 //	cmdline TEXT                   the kernel command line
-//	env KEY=VALUE                  an environment variable (container…= are those of PID 1)
+//	env KEY=VALUE                  an environment variable (container…= and SYSTEMD_GETTY_AUTO= are those of PID 1)
 //	container NAME                 it runs in a container of that manager
 //	file PATH [MODE]               a file below the root; its lines follow, each after a tab
 //	link PATH TARGET · dir PATH · tty PATH

@@ -83,7 +83,7 @@ func runLive(ctx context.Context, t *testing.T, lower string, c *testCase, progr
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TMP=" + tmp, "STAGE=" + stage, "LOWER=" + lower, "RESULT=" + res,
 		"SEARCH=" + searchPath, "TTYS=" + strings.Join(ttys, " "), "PTY=" + slave}
 	for _, e := range c.env {
-		if strings.HasPrefix(e, "container") {
+		if strings.HasPrefix(e, "container") || strings.HasPrefix(e, "SYSTEMD_GETTY_AUTO=") {
 			cmd.Env = append(cmd.Env, e)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 type Input struct {
 	CommandLine         string
 	Initrd              bool
-	Environment         string // $SYSTEMD_GETTY_AUTO
+	Environment         string // $SYSTEMD_GETTY_AUTO of PID 1: it is the kernel or a container manager that says so
 	Container           bool
 	ContainerTTYs       string   // $container_ttys of PID 1
 	Active              []string // /sys/class/tty/console/active
@@ -81,16 +81,9 @@ func containers(in Input, t *output.Tree) {
 	}
 }
 
+// enabled reads the switch on the command line and, over it, in the environment.
 func enabled(in Input, t *output.Tree) bool {
 	on := true
-	if in.Environment != "" {
-		// DEVIATION: systemd 257 does not understand its own $SYSTEMD_GETTY_AUTO; it works here as documented, the command line over it.
-		if v, err := value.ParseBool(in.Environment); err == nil {
-			on = v
-		} else {
-			t.Warn("$SYSTEMD_GETTY_AUTO: %v, ignored", err)
-		}
-	}
 	for _, p := range cmdline.Parse(in.CommandLine, cmdline.Loose, in.Initrd) {
 		if !p.Is("systemd.getty_auto") {
 			continue
@@ -99,6 +92,13 @@ func enabled(in Input, t *output.Tree) bool {
 			on = v
 		} else {
 			t.Warn("kernel command line: systemd.getty_auto=%s is no boolean, ignored", p.Value)
+		}
+	}
+	if in.Environment != "" {
+		if v, err := value.ParseBool(in.Environment); err == nil {
+			on = v
+		} else {
+			t.Warn("$SYSTEMD_GETTY_AUTO: %v, ignored", err)
 		}
 	}
 	return on

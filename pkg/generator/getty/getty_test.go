@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestSwitch: the environment switches the generator off, the command line over it; what is no boolean is reported and changes nothing.
+// TestSwitch: the command line switches the generator off, the environment over it (observed: systemd 257); what is no boolean is reported and changes nothing.
 func TestSwitch(t *testing.T) {
 	yes := func(string) bool { return true }
 	no := func(string) bool { return false }
@@ -14,7 +14,7 @@ func TestSwitch(t *testing.T) {
 		environment, line string
 		links, messages   int
 	}{
-		{"", "", 1, 0}, {"0", "", 0, 0}, {"1", "", 1, 0}, {"no", "systemd.getty_auto", 1, 0}, {"yes", "systemd.getty_auto=0", 0, 0},
+		{"", "", 1, 0}, {"0", "", 0, 0}, {"1", "", 1, 0}, {"no", "systemd.getty_auto", 0, 0}, {"yes", "systemd.getty_auto=0", 1, 0}, {"", "systemd.getty_auto=0", 0, 0},
 		{"maybe", "", 1, 1}, {"", "systemd.getty_auto=maybe", 1, 1}, {"", "systemd.getty-auto=off", 0, 0},
 	} {
 		tree := Generate(Input{Environment: c.environment, CommandLine: c.line, Active: []string{"tty0", "ttyS0"}, HasTTY: no, IsTerminal: yes})

@@ -62,14 +62,12 @@ func (m *machine) measured() bool {
 
 func gettyTree(m *machine) *output.Tree {
 	in := getty.Input{
-		CommandLine: m.commandLine(), Initrd: m.initrd(), Environment: m.Getenv("SYSTEMD_GETTY_AUTO"), Container: m.container() != "",
+		CommandLine: m.commandLine(), Initrd: m.initrd(), Environment: m.ofFirst("SYSTEMD_GETTY_AUTO"), Container: m.container() != "",
 		Active: strings.Fields(m.read("/sys/class/tty/console/active")), IsTerminal: m.isTerminal,
 		HasTTY: func(name string) bool { return m.exists("/sys/class/tty/" + name) },
 	}
-	if in.Container && m.Root == "" {
-		in.ContainerTTYs = variable(m.read("/proc/1/environ"), "container_ttys")
-	} else if in.Container {
-		in.ContainerTTYs = m.Getenv("container_ttys")
+	if in.Container {
+		in.ContainerTTYs = m.ofFirst("container_ttys")
 	}
 	if text, ok := m.credential("getty.ttys.serial"); ok {
 		in.SerialCredential = text
@@ -80,9 +78,12 @@ func gettyTree(m *machine) *output.Tree {
 	return getty.Generate(in)
 }
 
-// variable is one of an environment as in /proc/1/environ.
-func variable(environ, name string) string {
-	for v := range strings.SplitSeq(environ, "\x00") {
+// ofFirst is a variable of the environment that PID 1 was started with, which is not that of the manager's children.
+func (m *machine) ofFirst(name string) string {
+	if m.Root != "" {
+		return m.Getenv(name)
+	}
+	for v := range strings.SplitSeq(m.read("/proc/1/environ"), "\x00") {
 		if text, ok := strings.CutPrefix(v, name+"="); ok {
 			return text
 		}
