@@ -9,6 +9,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -67,6 +68,8 @@ func TestVM(t *testing.T) {
 		t.Skipf("not run, qemu is missing on this machine: %v", err)
 	}
 	names := scenarioNames(t)
+	// One machine at a time: first what shares one, then what has its own.
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(hasOwn(a), hasOwn(b)) })
 	if testing.Short() {
 		names = shortSet
 	}
@@ -98,6 +101,14 @@ func TestVM(t *testing.T) {
 		}
 		h.runAll(t, names)
 	}
+}
+
+// hasOwn is 1 for a scenario with a machine of its own.
+func hasOwn(name string) int {
+	if _, err := os.Stat(filepath.Join("scenarios", name, "machine")); err != nil {
+		return 0
+	}
+	return 1
 }
 
 // ensureQemu installs the emulator by apt where it is missing.
@@ -169,6 +180,7 @@ func (h *harness) runOne(t *testing.T, name string) {
 	}
 	try := func() error {
 		if own != nil {
+			h.stopShared(t)
 			return h.runOwn(t, name, own)
 		}
 		return h.runShared(t, name)

@@ -98,7 +98,7 @@ func behindDebian() error {
 
 // enterRoot follows the root of the machine, the working directory, as soon as it has /proc.
 func enterRoot() error {
-	if err := waitFor("proc/self", 10*time.Second); err != nil {
+	if err := waitFor("proc/self", time.Minute); err != nil {
 		return err
 	}
 	return unix.Chroot(".")
