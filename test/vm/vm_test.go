@@ -35,7 +35,7 @@ var (
 )
 
 // shortSet are the scenarios of `go test -short`, which `make test` runs.
-var shortSet = []string{"boot", "cgroup-limits", "disk-hotplug"}
+var shortSet = []string{"boot", "cgroup-oom", "disk-hotplug"}
 
 // The bounds of one scenario in a shared machine and of a boot: emulation on a
 // machine that does other things as well is slow.
