@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -196,5 +197,33 @@ func both(t *testing.T, f func(t *testing.T, force func(*start))) {
 			s.exec.EnvironmentFiles = append(s.exec.EnvironmentFiles, unit.EnvironmentFile{Path: "/nonexistent/env", Optional: true})
 			t.Cleanup(func() { s.tier(plan.TierExecutor) })
 		})
+	})
+}
+
+// TestIdle: the executor waits for as long as it is told to, and no longer. The
+// runtime's own signals must not end the wait.
+func TestIdle(t *testing.T) {
+	both(t, func(t *testing.T, force func(*start)) {
+		for _, c := range []struct {
+			hold, usec, atLeast time.Duration
+		}{{150 * time.Millisecond, 10_000_000, 150 * time.Millisecond}, {time.Hour, 100_000, 100 * time.Millisecond}} {
+			s := newStart(t, `true`)
+			force(s)
+			var gate [2]int
+			if err := unix.Pipe2(gate[:], unix.O_CLOEXEC); err != nil {
+				t.Fatal(err)
+			}
+			s.ctx.IdleFD, s.ctx.IdleUSec = int32(gate[0]), uint64(c.usec)
+			began := time.Now()
+			child := s.begin()
+			unix.Close(gate[0])
+			timer := time.AfterFunc(c.hold, func() { _, _ = unix.Write(gate[1], []byte{0}) })
+			s.end(child)
+			timer.Stop()
+			unix.Close(gate[1])
+			if took := time.Since(began); took < c.atLeast || took > 5*time.Second {
+				t.Errorf("held for %v of at most %v µs: the start took %v", c.hold, int64(c.usec), took)
+			}
+		}
 	})
 }

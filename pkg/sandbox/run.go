@@ -28,7 +28,7 @@ type Step struct {
 // Steps in the order in which they run.
 func Steps() []Step {
 	return []Step{
-		{"idle", func(p *plan.Plan) bool { return p.IdleFD >= 0 }, ops((*spawn.Ops).Idle)},
+		{"idle", func(p *plan.Plan) bool { return p.IdleFD >= 0 }, idle},
 		{"session", nil, ops((*spawn.Ops).Session)},
 		{"open files", func(p *plan.Plan) bool { return len(p.OpenFiles) > 0 }, openFiles},
 		{"identity", nil, resolveIdentity},
