@@ -27,6 +27,7 @@ var layers = []layer{
 		"a unit type knows its own state only; what other units do reaches it as an event, a trigger or an edge"},
 	{"pkg/execplan/...", []string{"pkg/execplan/...", "pkg/unit/...", "pkg/engine/machine"}, "pure: a plan is made from configuration, carried out elsewhere"},
 	{"pkg/kernel/...", []string{"pkg/kernel/..."}, "thin readers and writers without policy: no unit, job or plan in them"},
+	{"pkg/cgroup/bpf", nil, "programs and their attachments: which unit gets which is the manager's"},
 	{"pkg/cgroup", []string{"pkg/kernel/..."}, "attributes and paths, not directives: what a directive means is the manager's"},
 	{"pkg/listen", []string{"pkg/unit/...", "pkg/kernel/..."}, "opens what a configuration says; when, and who gets it, is the engine's"},
 	{"pkg/notify", nil, "a codec, usable by a service as well"},

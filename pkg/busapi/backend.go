@@ -1,7 +1,6 @@
 package busapi
 
 import (
-	"github.com/muster-init/muster/pkg/cgroup"
 	"github.com/muster-init/muster/pkg/engine"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/loader"
@@ -58,7 +57,7 @@ type Backend interface {
 	ControlGroupID(unit string) uint64
 	// Processes lists the pids of a unit by cgroup path below the unit's own ("/" is the unit's).
 	Processes(unit string) (map[string][]int, error)
-	Usage(unit string) cgroup.Usage
+	Usage(unit string) Usage
 	Degraded(unit string) []Degraded
 	// UnitByPID finds the unit whose cgroup a process is in, "" none.
 	UnitByPID(pid int) string

@@ -2,7 +2,6 @@ package busapi
 
 import (
 	"github.com/muster-init/muster/pkg/bus"
-	"github.com/muster-init/muster/pkg/cgroup"
 	"github.com/muster-init/muster/pkg/engine"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/engine/scope"
@@ -159,54 +158,6 @@ func scopeRuntime() []property {
 	return []property{
 		unitString("Controller", bus.EmitsNothing, func(_ *Server, u *engine.Unit) string { return scopeController(u) }),
 		unitString("Result", bus.EmitsChange, func(_ *Server, u *engine.Unit) string { return success(u.Result()) }),
-	}
-}
-
-// usage makes a property that is read from the cgroup when it is asked for.
-func usage(name, sig string, get func(u cgroup.Usage) uint64) property {
-	return property{name: name, sig: sig, emits: bus.EmitsNothing, unit: func(s *Server, u *engine.Unit, e *bus.Encoder) {
-		e.Uint64(get(s.usageOf(u)))
-	}}
-}
-
-// usageCache holds the usage of the unit that is being described, so that its files are read once for all properties of one answer.
-type usageCache struct {
-	unit  *engine.Unit
-	usage cgroup.Usage
-}
-
-func (s *Server) usageOf(u *engine.Unit) cgroup.Usage {
-	if s.usage.unit != u {
-		s.usage = usageCache{u, s.b.Usage(u.Name())}
-	}
-	return s.usage.usage
-}
-
-// cgroupRuntime are the run-time properties of every type that has a cgroup.
-func cgroupRuntime() []property {
-	return []property{
-		unitString("Slice", bus.EmitsNothing, func(s *Server, u *engine.Unit) string { return s.b.Engine().Slice(u) }),
-		unitString("ControlGroup", bus.EmitsNothing, func(s *Server, u *engine.Unit) string { return s.b.ControlGroup(u.Name()) }),
-		{name: "ControlGroupId", sig: "t", emits: bus.EmitsNothing, unit: func(s *Server, u *engine.Unit, e *bus.Encoder) {
-			e.Uint64(s.b.ControlGroupID(u.Name()))
-		}},
-		usage("MemoryCurrent", "t", func(u cgroup.Usage) uint64 { return u.MemoryCurrent }),
-		usage("MemoryPeak", "t", func(u cgroup.Usage) uint64 { return u.MemoryPeak }),
-		usage("MemorySwapCurrent", "t", func(u cgroup.Usage) uint64 { return u.MemorySwapCurrent }),
-		usage("MemorySwapPeak", "t", func(u cgroup.Usage) uint64 { return u.MemorySwapPeak }),
-		usage("MemoryZSwapCurrent", "t", func(u cgroup.Usage) uint64 { return u.MemoryZSwapCurrent }),
-		usage("EffectiveMemoryMax", "t", func(u cgroup.Usage) uint64 { return u.EffectiveMemoryMax }),
-		usage("EffectiveTasksMax", "t", func(u cgroup.Usage) uint64 { return u.EffectiveTasksMax }),
-		usage("CPUUsageNSec", "t", func(u cgroup.Usage) uint64 { return u.CPUUsageNSec }),
-		usage("TasksCurrent", "t", func(u cgroup.Usage) uint64 { return u.TasksCurrent }),
-		usage("IOReadBytes", "t", func(u cgroup.Usage) uint64 { return u.IOReadBytes }),
-		usage("IOReadOperations", "t", func(u cgroup.Usage) uint64 { return u.IOReadOperations }),
-		usage("IOWriteBytes", "t", func(u cgroup.Usage) uint64 { return u.IOWriteBytes }),
-		usage("IOWriteOperations", "t", func(u cgroup.Usage) uint64 { return u.IOWriteOperations }),
-		usage("IPIngressBytes", "t", func(cgroup.Usage) uint64 { return unit.Infinity }),
-		usage("IPIngressPackets", "t", func(cgroup.Usage) uint64 { return unit.Infinity }),
-		usage("IPEgressBytes", "t", func(cgroup.Usage) uint64 { return unit.Infinity }),
-		usage("IPEgressPackets", "t", func(cgroup.Usage) uint64 { return unit.Infinity }),
 	}
 }
 

@@ -11,15 +11,15 @@ import (
 // kernel's file) is not there, the value org.freedesktop.systemd1(5) has for
 // "not known".
 type Usage struct {
-	MemoryCurrent, MemoryPeak             uint64 // bytes
-	MemorySwapCurrent, MemorySwapPeak     uint64
-	MemoryZSwapCurrent                    uint64
-	CPUUsageNSec                          uint64
-	TasksCurrent                          uint64
-	IOReadBytes, IOWriteBytes             uint64
-	IOReadOperations, IOWriteOperations   uint64
-	OOMKills, ManagedOOMKills             uint64
-	EffectiveMemoryMax, EffectiveTasksMax uint64 // the tightest limit up to the root, Infinity for none
+	MemoryCurrent, MemoryPeak           uint64 // bytes
+	MemorySwapCurrent, MemorySwapPeak   uint64
+	MemoryZSwapCurrent                  uint64
+	CPUUsageNSec                        uint64
+	TasksCurrent                        uint64
+	IOReadBytes, IOWriteBytes           uint64
+	IOReadOperations, IOWriteOperations uint64
+	OOMKills, ManagedOOMKills           uint64
+	CPUs, MemoryNodes                   []byte // that may be used, bit masks; nil where not known
 }
 
 // Usage reads everything, some ten files, for GetAll and status; those of a
@@ -30,8 +30,6 @@ func (t *Tree) Usage(path string) Usage {
 		MemoryCurrent: Infinity, MemoryPeak: Infinity, MemorySwapCurrent: Infinity, MemorySwapPeak: Infinity, MemoryZSwapCurrent: Infinity,
 		CPUUsageNSec: Infinity, TasksCurrent: Infinity, OOMKills: Infinity, ManagedOOMKills: Infinity,
 		IOReadBytes: Infinity, IOWriteBytes: Infinity, IOReadOperations: Infinity, IOWriteOperations: Infinity,
-		EffectiveMemoryMax: t.EffectiveLimit(path, "memory.max", Memory),
-		EffectiveTasksMax:  t.EffectiveLimit(path, "pids.max", PIDs),
 	}
 	if !t.exists(path) {
 		return u
@@ -51,6 +49,9 @@ func (t *Tree) Usage(path string) Usage {
 	}
 	if t.maybeOn(path, IO) {
 		u.IOReadBytes, u.IOWriteBytes, u.IOReadOperations, u.IOWriteOperations = t.IO(path)
+	}
+	if t.maybeOn(path, CPUSet) {
+		u.CPUs, u.MemoryNodes = t.list(path, "cpuset.cpus.effective"), t.list(path, "cpuset.mems.effective")
 	}
 	return u
 }
@@ -147,31 +148,12 @@ func parseIOStat(text string) (readBytes, writeBytes, readOps, writeOps uint64) 
 	return readBytes, writeBytes, readOps, writeOps
 }
 
-// EffectiveLimit is the smallest value of a controller's limit file in the
-// group and in every group of the tree above it.
-func (t *Tree) EffectiveLimit(path, file string, controller Mask) uint64 {
-	least := Infinity
-	for path = clean(path); ; path, _ = splitLast(path) {
-		if t.maybeOn(path, controller) {
-			least = min(least, t.Number(path, file))
-		}
-		if path == "" {
-			return least
-		}
+// list reads a file in the format of cpuset.cpus.
+func (t *Tree) list(path, file string) []byte {
+	text, err := t.Read(path, file)
+	if err != nil {
+		return nil
 	}
-}
-
-// MemoryAvailable is how much the group may still allocate before a limit of
-// its own or of a group above is reached; Infinity without limits.
-func (t *Tree) MemoryAvailable(path string) uint64 {
-	least := Infinity
-	for path = clean(path); ; path, _ = splitLast(path) {
-		bound := min(t.Number(path, "memory.max"), t.Number(path, "memory.high"))
-		if current := t.Number(path, "memory.current"); bound != Infinity && current != Infinity {
-			least = min(least, bound-min(bound, current))
-		}
-		if path == "" {
-			return least
-		}
-	}
+	mask, _ := ParseCPUList(text)
+	return mask
 }

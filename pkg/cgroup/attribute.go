@@ -53,6 +53,11 @@ type IODevice struct {
 	LatencyTargetUSec   uint64 // Infinity: none
 }
 
+// NoIODevice has no limits for a device.
+func NoIODevice(device string) IODevice {
+	return IODevice{Device: device, ReadBPS: Infinity, WriteBPS: Infinity, ReadIOPS: Infinity, WriteIOPS: Infinity, LatencyTargetUSec: Infinity}
+}
+
 // NoResources is a set without any limit.
 func NoResources() Resources {
 	return Resources{
@@ -154,7 +159,7 @@ func deviceChanges(old, now []IODevice) []Value {
 				return d
 			}
 		}
-		return IODevice{Device: device, ReadBPS: Infinity, WriteBPS: Infinity, ReadIOPS: Infinity, WriteIOPS: Infinity, LatencyTargetUSec: Infinity}
+		return NoIODevice(device)
 	}
 	var names []string
 	for _, d := range slices.Concat(now, old) {
@@ -170,6 +175,10 @@ func deviceChanges(old, now []IODevice) []Value {
 				w = strconv.FormatUint(is.Weight, 10)
 			}
 			add("io.weight", name+" "+w)
+			if is.Weight != 0 {
+				w = bfqWeight(is.Weight)
+			}
+			add("io.bfq.weight", name+" "+w)
 		}
 		if a, b := was.limits(), is.limits(); a != b {
 			add("io.max", name+" "+b)

@@ -47,7 +47,7 @@ func TestValues(t *testing.T) {
 			[]string{"cpuset.cpus=0-1", "cpuset.mems=0", "cpuset.cpus.partition=isolated"}},
 		{"devices", func(r *Resources) {
 			r.IODevices = []IODevice{{Device: "8:0", Weight: 50, ReadBPS: 1000, WriteBPS: Infinity, ReadIOPS: Infinity, WriteIOPS: 7, LatencyTargetUSec: 25000}}
-		}, []string{"io.weight=8:0 50", "io.max=8:0 rbps=1000 wbps=max riops=max wiops=7", "io.latency=8:0 target=25000"}},
+		}, []string{"io.weight=8:0 50", "io.bfq.weight=8:0 50", "io.max=8:0 rbps=1000 wbps=max riops=max wiops=7", "io.latency=8:0 target=25000"}},
 	}
 	for _, tt := range tests {
 		r := NoResources()
@@ -134,33 +134,31 @@ func TestApply(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	tree := fakeTree(t, map[string]string{
-		"memory.max":                 "max\n",
-		"a.slice/memory.max":         "1000\n",
-		"a.slice/memory.high":        "max\n",
-		"a.slice/memory.current":     "900\n",
-		"a.slice/x/memory.max":       "5000\n",
-		"a.slice/x/memory.current":   "400\n",
-		"a.slice/x/memory.peak":      "450\n",
-		"a.slice/x/cpu.stat":         "usage_usec 17\nuser_usec 9\nsystem_usec 8\n",
-		"a.slice/x/pids.current":     "3\n",
-		"a.slice/x/pids.max":         "max\n",
-		"a.slice/x/memory.events":    "low 0\nhigh 1\nmax 2\noom 3\noom_kill 4\noom_group_kill 0\n",
-		"a.slice/x/io.stat":          "8:0 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=0 dios=0\n8:16 rbytes=1 wbytes=2 rios=3 wios=4\n",
-		"a.slice/x/cgroup.procs":     "12\n0\n13\n",
-		"a.slice/x/cgroup.events":    "populated 1\nfrozen 0\n",
-		"a.slice/none/cgroup.events": "populated 0\nfrozen 1\n",
+		"memory.max":                      "max\n",
+		"a.slice/memory.max":              "1000\n",
+		"a.slice/memory.high":             "max\n",
+		"a.slice/memory.current":          "900\n",
+		"a.slice/x/memory.max":            "5000\n",
+		"a.slice/x/memory.current":        "400\n",
+		"a.slice/x/memory.peak":           "450\n",
+		"a.slice/x/cpu.stat":              "usage_usec 17\nuser_usec 9\nsystem_usec 8\n",
+		"a.slice/x/pids.current":          "3\n",
+		"a.slice/x/pids.max":              "max\n",
+		"a.slice/x/memory.events":         "low 0\nhigh 1\nmax 2\noom 3\noom_kill 4\noom_group_kill 0\n",
+		"a.slice/x/io.stat":               "8:0 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=0 dios=0\n8:16 rbytes=1 wbytes=2 rios=3 wios=4\n",
+		"a.slice/x/cpuset.cpus.effective": "0-3\n",
+		"a.slice/x/cgroup.procs":          "12\n0\n13\n",
+		"a.slice/x/cgroup.events":         "populated 1\nfrozen 0\n",
+		"a.slice/none/cgroup.events":      "populated 0\nfrozen 1\n",
 	})
 	got := tree.Usage("/a.slice/x")
 	want := Usage{
 		MemoryCurrent: 400, MemoryPeak: 450, MemorySwapCurrent: Infinity, MemorySwapPeak: Infinity, MemoryZSwapCurrent: Infinity,
 		CPUUsageNSec: 17000, TasksCurrent: 3, IOReadBytes: 11, IOWriteBytes: 22, IOReadOperations: 4, IOWriteOperations: 6,
-		OOMKills: 4, ManagedOOMKills: Infinity, EffectiveMemoryMax: 1000, EffectiveTasksMax: Infinity,
+		OOMKills: 4, ManagedOOMKills: Infinity, CPUs: []byte{0x0f},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
-	}
-	if n := tree.MemoryAvailable("a.slice/x"); n != 100 {
-		t.Errorf("available %d", n)
 	}
 	if n := tree.Usage("a.slice/none").CPUUsageNSec; n != Infinity {
 		t.Errorf("no cpu.stat: %d", n)

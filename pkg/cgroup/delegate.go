@@ -19,6 +19,7 @@ const (
 	XattrLogFilters     = "user.journald_log_filter_patterns"
 	XattrOOMPreference  = "user.oomd_avoid"
 	XattrOOMOmit        = "user.oomd_omit"
+	XattrCoredump       = "user.coredump_receive"
 	xattrValueMax       = 4096
 	migrateRounds       = 16
 )
@@ -49,6 +50,15 @@ func (t *Tree) Delegate(path string, uid, gid uint32) error {
 		if err != nil && (f.required || !errors.Is(err, unix.ENOENT)) {
 			return fmt.Errorf("cgroup %s: %s: chown: %w", t.Absolute(path), f.file, err)
 		}
+	}
+	return nil
+}
+
+// Own makes uid and gid the owner of one attribute file.
+func (t *Tree) Own(path, file string, uid, gid uint32) error {
+	path = clean(path)
+	if err := unix.Fchownat(t.rootFD, join(path, file), int(uid), int(gid), 0); err != nil {
+		return fmt.Errorf("cgroup %s: %s: chown: %w", t.Absolute(path), file, err)
 	}
 	return nil
 }

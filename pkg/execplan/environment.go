@@ -1,18 +1,13 @@
 package execplan
 
 import (
-	"encoding/base64"
 	"encoding/hex"
-	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
 	"github.com/muster-init/muster/pkg/unit"
 )
-
-// pressureWindowUSec is the window of the memory.pressure trigger services get.
-const pressureWindowUSec = 2000000
 
 // environment fills in Env, PidVars, SetEnv and UnsetEnv, and completes them
 // if nothing is left to find out.
@@ -153,48 +148,4 @@ func (b *builder) term() string {
 		return "linux"
 	}
 	return "vt220"
-}
-
-// pressureEnv tells the program where to watch for memory pressure
-// (systemd.resource-control(5), MemoryPressureWatch=).
-func (b *builder) pressureEnv() []string {
-	if b.ctx.CgroupDir == "" || !b.u.Type.HasCgroup() {
-		return nil
-	}
-	path := b.pressurePath()
-	switch path {
-	case "":
-		return nil
-	case "/dev/null":
-		return []string{"MEMORY_PRESSURE_WATCH=/dev/null"}
-	}
-	trigger := fmt.Sprintf("some %d %d\x00", b.u.GetCgroup().MemoryPressureThresholdUSec, pressureWindowUSec)
-	return []string{
-		"MEMORY_PRESSURE_WATCH=" + path,
-		"MEMORY_PRESSURE_WRITE=" + base64.StdEncoding.EncodeToString([]byte(trigger)),
-	}
-}
-
-// pressurePath is the file to watch as the program sees it, /dev/null for a
-// program that shall not watch, "" if it isn't told.
-func (b *builder) pressurePath() string {
-	if b.ctx.CgroupDir == "" || !b.u.Type.HasCgroup() {
-		return ""
-	}
-	cg := b.u.GetCgroup()
-	switch cg.MemoryPressureWatch {
-	case "skip":
-		return ""
-	case "no":
-		return "/dev/null"
-	case "yes":
-	default:
-		if !cg.MemoryAccounting.Or(false) {
-			return ""
-		}
-	}
-	if p := b.s.ProtectControlGroups; !b.privileged && (p == "private" || p == "strict") {
-		return "/sys/fs/cgroup/memory.pressure" // of a namespace whose root is the unit's control group
-	}
-	return b.ctx.CgroupDir + "/memory.pressure"
 }

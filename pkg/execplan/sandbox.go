@@ -91,9 +91,7 @@ func (b *builder) sandbox() error {
 	if s.PrivateTmp == "yes" {
 		p.TmpDirs = b.tmpDirs()
 	}
-	if path := b.pressurePath(); path != "/dev/null" {
-		p.PressurePath = path
-	}
+	p.PressurePath = b.pressurePath()
 	if s.DelegateNamespaces != unsetBits && s.DelegateNamespaces != 0 {
 		p.Delegated = s.DelegateNamespaces
 		if !isOn(p.PrivateUsers) && p.UsersPath == "" {

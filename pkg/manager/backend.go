@@ -12,7 +12,6 @@ import (
 
 	"github.com/muster-init/muster/pkg/bus"
 	"github.com/muster-init/muster/pkg/busapi"
-	"github.com/muster-init/muster/pkg/cgroup"
 	"github.com/muster-init/muster/pkg/engine"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/job"
@@ -37,7 +36,7 @@ func (b backend) Touched(c *busapi.Client)        { b.m.bus.touched(c) }
 func (b backend) Act(a machine.Act)               { b.m.act(a) }
 func (b backend) Handle(h machine.Handle) int     { return b.m.fds.fd(h) }
 func (b backend) AddHandle(fd int) machine.Handle { return b.m.fds.add(fd) }
-func (b backend) Usage(unit string) cgroup.Usage  { return b.m.cg.usage(unit) }
+func (b backend) Usage(unit string) busapi.Usage  { return b.m.cg.usage(unit) }
 func (b backend) SetExitCode(code uint8)          { b.m.exitStatus = int(code); b.m.saveShell() }
 func (b backend) UnitByPID(pid int) string        { return b.m.unitOfProcess(int32(pid)) }
 
@@ -309,21 +308,6 @@ func (m *Manager) unitOfProcess(pid int32) string {
 		return "init.scope"
 	}
 	return m.cg.unitOfPID(pid)
-}
-
-func (c *cgroups) usage(name string) cgroup.Usage {
-	p, ok := c.path(name)
-	if !ok || c.tree == nil {
-		return unknownUsage
-	}
-	return c.tree.Usage(p)
-}
-
-var unknownUsage = cgroup.Usage{
-	MemoryCurrent: unit.Infinity, MemoryPeak: unit.Infinity, MemorySwapCurrent: unit.Infinity, MemorySwapPeak: unit.Infinity,
-	MemoryZSwapCurrent: unit.Infinity, CPUUsageNSec: unit.Infinity, TasksCurrent: unit.Infinity, IOReadBytes: unit.Infinity,
-	IOWriteBytes: unit.Infinity, IOReadOperations: unit.Infinity, IOWriteOperations: unit.Infinity, EffectiveMemoryMax: unit.Infinity,
-	EffectiveTasksMax: unit.Infinity,
 }
 
 // touched remembers that a client has output queued.

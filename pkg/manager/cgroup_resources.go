@@ -8,9 +8,14 @@ import (
 	"github.com/muster-init/muster/pkg/unit"
 )
 
-// resourcesOf translates the settings of systemd.resource-control(5) into the values of one group. startup: the boot or shutdown is under way, so the
-// Startup…= settings count.
-func resourcesOf(c *unit.Cgroup, memoryTotal, pidsTotal uint64, startup bool) cgroup.Resources {
+// machineTotals are what shares refer to: bytes of memory and the number of pids.
+type machineTotals struct{ memory, pids uint64 }
+
+func (m *Manager) totals() machineTotals { return machineTotals{m.memoryTotal, m.pidsTotal} }
+
+// resourcesOf translates the settings of systemd.resource-control(5) into the values of one group. slices are the settings of those it lies in, the
+// innermost first. startup: the boot or shutdown is under way, so the Startup…= settings count.
+func resourcesOf(c *unit.Cgroup, slices []*unit.Cgroup, total machineTotals, startup bool) cgroup.Resources {
 	r := cgroup.NoResources()
 	pick := func(normal, atStartup uint64) uint64 {
 		if startup && atStartup != unit.Infinity {
@@ -26,26 +31,43 @@ func resourcesOf(c *unit.Cgroup, memoryTotal, pidsTotal uint64, startup bool) cg
 	r.IOWeight = pick(c.IOWeight, c.StartupIOWeight)
 	limit := func(normal unit.Limit, atStartup unit.Opt[unit.Limit]) uint64 {
 		if startup && atStartup.Set {
-			return atStartup.Value.Resolve(memoryTotal)
+			return atStartup.Value.Resolve(total.memory)
 		}
-		return normal.Resolve(memoryTotal)
+		return normal.Resolve(total.memory)
 	}
-	floor := func(normal, atStartup unit.Opt[unit.Limit]) uint64 {
-		if startup && atStartup.Set {
-			normal = atStartup
-		}
-		if !normal.Set {
-			return 0
-		}
-		return normal.Value.Resolve(memoryTotal)
-	}
-	none := unit.Opt[unit.Limit]{}
-	r.MemoryMin, r.MemoryLow = floor(c.MemoryMin, none), floor(c.MemoryLow, c.StartupMemoryLow)
+	r.MemoryMin = memoryFloor(c, slices, total.memory, func(c *unit.Cgroup) unit.Opt[unit.Limit] { return c.MemoryMin },
+		func(c *unit.Cgroup) unit.Opt[unit.Limit] { return c.DefaultMemoryMin })
+	r.MemoryLow = memoryFloor(c, slices, total.memory, func(c *unit.Cgroup) unit.Opt[unit.Limit] {
+		return atStartup(startup, c.StartupMemoryLow, c.MemoryLow)
+	}, func(c *unit.Cgroup) unit.Opt[unit.Limit] {
+		return atStartup(startup, c.DefaultStartupMemoryLow, c.DefaultMemoryLow)
+	})
 	r.MemoryHigh, r.MemoryMax = limit(c.MemoryHigh, c.StartupMemoryHigh), limit(c.MemoryMax, c.StartupMemoryMax)
 	r.MemorySwapMax, r.MemoryZSwapMax = limit(c.MemorySwapMax, c.StartupMemorySwapMax), limit(c.MemoryZSwapMax, c.StartupMemoryZSwapMax)
 	r.NoMemoryZSwapWriteback = !c.MemoryZSwapWriteback
-	r.TasksMax = c.TasksMax.Resolve(pidsTotal)
+	r.TasksMax = c.TasksMax.Resolve(total.pids)
 	return r
+}
+
+// atStartup prefers a setting for the boot and the shutdown while one of them is under way.
+func atStartup(startup bool, then, normal unit.Opt[unit.Limit]) unit.Opt[unit.Limit] {
+	if startup && then.Set {
+		return then
+	}
+	return normal
+}
+
+// memoryFloor is a protection of memory: the unit's own, else the default that the nearest slice has for what is in it.
+func memoryFloor(c *unit.Cgroup, slices []*unit.Cgroup, total uint64, own, inherited func(*unit.Cgroup) unit.Opt[unit.Limit]) uint64 {
+	if v := own(c); v.Set {
+		return v.Value.Resolve(total)
+	}
+	for _, above := range slices {
+		if v := inherited(above); v.Set {
+			return v.Value.Resolve(total)
+		}
+	}
+	return 0
 }
 
 func pickMask(startup bool, normal, atStartup []byte) []byte {

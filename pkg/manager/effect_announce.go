@@ -45,6 +45,9 @@ func (m *Manager) afterAnnounce(effect machine.Effect) {
 		delete(m.spawner.degraded, e.Unit)
 	case machine.JobNew:
 		m.installedJobs++
+		if e.Unit == "shutdown.target" {
+			m.cg.refresh("") // the Startup…= settings hold again
+		}
 	case machine.JobRemoved:
 		if e.Result != "done" && e.Result != "skipped" && e.Result != "canceled" {
 			m.failedJobs++
@@ -85,6 +88,7 @@ func (m *Manager) bootFinished() {
 	m.notifyReady("Startup finished in " + span(userspace) + ".")
 	m.console.trouble = false
 	m.saveShell()
+	m.cg.refresh("")
 	m.freeMemory()
 }
 

@@ -115,6 +115,10 @@ func (s *spawner) spawn(e machine.Spawn) (int32, error) {
 	if e.Index >= len(commands) {
 		return 0, fmt.Errorf("%s: there is no %s= number %d (any more)", e.Unit, e.Phase, e.Index+1)
 	}
+	m.cg.realize(e.Unit)
+	if err := m.cg.fault(e.Unit); err != nil {
+		return 0, err
+	}
 	ctx := s.context(u, e, commands[e.Index])
 	if err := s.m.sharing.context(u, &ctx); err != nil {
 		return 0, fmt.Errorf("%s: %w", e.Unit, err)
@@ -124,7 +128,6 @@ func (s *spawner) spawn(e machine.Spawn) (int32, error) {
 		return 0, err
 	}
 	s.tellJournal(u, e.Invocation)
-	m.cg.realize(e.Unit)
 	fd, migrate := m.cg.dirFD(e.Unit)
 	if fd < 0 || migrate {
 		fd = 0

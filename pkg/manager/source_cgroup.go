@@ -3,13 +3,16 @@ package manager
 import (
 	"errors"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/cgroup"
+	"github.com/muster-init/muster/pkg/cgroup/bpf"
 	"github.com/muster-init/muster/pkg/depend"
+	"github.com/muster-init/muster/pkg/engine"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/kernel"
@@ -26,15 +29,25 @@ type cgroups struct {
 	paths map[string]string
 	units map[string]string
 	inner map[string]*group
+
+	programs programs
 }
 
 // group is what is known about a realized group.
 type group struct {
-	values  []cgroup.Value
-	mask    cgroup.Mask
-	migrate bool
-	oomKill uint64
-	filters string // LogFilterPatterns= as journald was told
+	created     bool // by this image: nothing was attached to it before
+	resources   cgroup.Resources
+	mask        cgroup.Mask
+	disabled    cgroup.Mask
+	devices     map[string]string // numbers of the devices of IO…= settings, by path
+	devicePaths []string
+	programs    *bpf.Settings // nil: not known what is attached
+	fault       error
+	marked      *unit.Cgroup // the settings that its extended attributes are of
+	invocation  string
+	migrate     bool
+	oomKill     uint64
+	filters     string // LogFilterPatterns= as journald was told
 }
 
 // openCgroups finds the hierarchy, moves the manager into init.scope and watches for events.
@@ -142,7 +155,8 @@ func (c *cgroups) procPath(name string) string {
 	return c.tree.Absolute(p)
 }
 
-// realize makes the group of a unit and writes its limits. Whatever fails is said in the log; a unit runs without its group if need be.
+// realize makes the group of a unit, writes its limits and attaches its programs. Whatever fails is said in the log; a unit runs without its group if
+// need be, but see [cgroups.fault].
 func (c *cgroups) realize(name string) (ok bool) {
 	u := c.m.eng.Unit(name)
 	if u == nil || c.tree == nil || !c.tree.Status().Writable {
@@ -153,45 +167,78 @@ func (c *cgroups) realize(name string) (ok bool) {
 		return false
 	}
 	cfg := u.Config().GetCgroup()
-	r := resourcesOf(cfg, c.m.memoryTotal, c.m.pidsTotal, !c.m.booted)
-	mask := r.Needs() | controllersFor(u.Config(), cfg, c.tree.Status().Controllers)
-	values := r.Values()
 	g := c.inner[name]
-	filters := execplan.LogFilters(u.Config())
-	if g != nil && c.paths[name] == p {
-		c.tellFilters(g, p, filters)
+	r := resourcesOf(cfg, c.slicesOf(u.Config()), c.m.totals(), c.startup())
+	if g != nil {
+		r.IODevices = ioDevices(cfg, g.devices)
 	}
-	if g != nil && g.mask == mask && c.paths[name] == p && sameValues(g.values, values) && !g.migrate && c.tree.Realized(p) {
-		return true
-	}
-	got, err := c.tree.Realize(p, mask)
-	if err != nil {
-		c.m.log.warning(name, "Failed to make the cgroup %s: %v", p, err)
-		return false
-	}
-	for _, e := range got.Errors {
-		c.m.log.debug(name, "%v", e)
-	}
-	if g == nil || got.Created {
-		g = &group{}
-		c.inner[name] = g
-		if err := c.tree.Watch(p); err != nil {
-			c.m.log.warning(name, "%v", err)
+	mask := r.Needs() | controllersFor(u.Config(), cfg, c.tree.Status().Controllers)
+	if g == nil || g.mask != mask || c.paths[name] != p || len(cgroup.Changes(g.resources, r)) > 0 || g.migrate || !c.tree.Realized(p) {
+		got, err := c.tree.Realize(p, mask)
+		if err != nil {
+			c.m.log.warning(name, "Failed to make the cgroup %s: %v", p, err)
+			return false
 		}
-		_ = c.tree.WatchMemory(p)
-		c.mark(u, cfg, p)
-		if u.Config().Unit.SurviveFinalKillSignal {
-			_ = c.tree.SetXattr(p, cgroup.XattrSurviveFinal, "1")
+		for _, e := range got.Errors {
+			c.m.log.debug(name, "%v", e)
 		}
-		if cfg.Delegate {
-			c.delegate(u.Config(), p)
+		if g == nil || got.Created {
+			g = c.begin(u, p, got.Created)
+			r.IODevices = ioDevices(cfg, g.devices)
 		}
+		c.apply(name, p, cgroup.Changes(g.resources, r), got.Controllers)
+		g.mask, g.resources, g.migrate = mask, r, got.Migrate
+		c.paths[name], c.units[p] = p, name
 	}
-	c.tellFilters(g, p, filters)
-	c.apply(name, p, values, got.Controllers)
-	g.mask, g.values, g.migrate = mask, values, got.Migrate
-	c.paths[name], c.units[p] = p, name
+	if g.marked != cfg {
+		c.mark(cfg, p)
+		c.ownPressureFiles(u.Config(), p)
+		g.marked = cfg
+	}
+	c.tellFilters(g, p, execplan.LogFilters(u.Config()))
+	c.disable(g, cfg, name, p)
+	c.resolveDevices(g, cfg, name)
+	g.fault = c.attachPrograms(u.Config(), p, g)
+	if id := u.Invocation(); id != g.invocation {
+		c.newInvocation(g, p, id)
+	}
 	return true
+}
+
+// begin remembers a group that was made, or that another image of the manager has made.
+func (c *cgroups) begin(u *engine.Unit, p string, created bool) *group {
+	name, cfg := u.Name(), u.Config().GetCgroup()
+	g := &group{created: created, resources: cgroup.NoResources()}
+	if old := c.inner[name]; old != nil {
+		g.devices, g.devicePaths = old.devices, old.devicePaths
+	}
+	c.inner[name] = g
+	if err := c.tree.Watch(p); err != nil {
+		c.m.log.warning(name, "%v", err)
+	}
+	_ = c.tree.WatchMemory(p)
+	if u.Config().Unit.SurviveFinalKillSignal {
+		_ = c.tree.SetXattr(p, cgroup.XattrSurviveFinal, "1")
+	}
+	if cfg.Delegate {
+		c.delegate(u.Config(), p)
+	}
+	return g
+}
+
+// newInvocation marks a group with the activation that it now is of, and lets its traffic count from zero, unless another image of the manager has
+// begun with it.
+func (c *cgroups) newInvocation(g *group, p, id string) {
+	if id != "" {
+		_ = c.tree.SetXattr(p, cgroup.XattrInvocationID, id)
+		_ = c.tree.SetXattr(p, cgroup.XattrUserInvocation, id)
+	}
+	if g.invocation != "" && g.programs != nil && g.programs.Count {
+		if fd, err := c.tree.DirFD(p); err == nil {
+			_ = bpf.ResetCounted(fd)
+		}
+	}
+	g.invocation = id
 }
 
 // tellFilters lets journald know LogFilterPatterns=; it reads them from the group of the sender.
@@ -203,17 +250,89 @@ func (c *cgroups) tellFilters(g *group, p, filters string) {
 	_ = c.tree.SetXattr(p, cgroup.XattrLogFilters, filters)
 }
 
-func sameValues(a, b []cgroup.Value) bool {
-	if len(a) != len(b) {
-		return false
+// disable carries DisableControllers= out.
+func (c *cgroups) disable(g *group, cfg *unit.Cgroup, name, p string) {
+	mask := cgroup.ParseMask(strings.Join(cfg.DisableControllers, " "))
+	if mask == g.disabled {
+		return
 	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
+	if err := c.tree.SetDisabled(p, mask); err != nil {
+		c.m.log.warning(name, "DisableControllers=: %v", err)
+		return
+	}
+	g.disabled = mask
+}
+
+// resolveDevices lets a worker find out which devices the IO…= settings are about, once per group and set of paths. The limits follow as soon as they
+// are known: a path may be on a file system that hangs, and no start is to wait for that.
+func (c *cgroups) resolveDevices(g *group, cfg *unit.Cgroup, name string) {
+	paths := ioPaths(cfg)
+	if slices.Equal(paths, g.devicePaths) {
+		return
+	}
+	g.devicePaths = paths
+	if len(paths) == 0 {
+		g.devices = nil
+		return
+	}
+	queued := c.m.work.add(func() func() {
+		devices, problems := map[string]string{}, []string{}
+		for _, path := range paths {
+			number, err := blockDevice(path)
+			if err != nil {
+				problems = append(problems, err.Error())
+				continue
+			}
+			devices[path] = number
+		}
+		return func() {
+			g := c.inner[name]
+			if g == nil || !slices.Equal(g.devicePaths, paths) {
+				return
+			}
+			for _, text := range problems {
+				c.m.log.warning(name, "There is no device to limit: %s", text)
+			}
+			g.devices = devices
+			c.realize(name)
+		}
+	})
+	if !queued {
+		g.devicePaths = nil
+		c.m.log.warning(name, "The manager is too busy to find the devices of its IO limits.")
+	}
+}
+
+// fault is why a process of the unit must not be started: a program that confines it could not be attached.
+func (c *cgroups) fault(name string) error {
+	if g := c.inner[name]; g != nil {
+		return g.fault
+	}
+	return nil
+}
+
+// startup reports whether the Startup…= settings hold: during boot and shutdown.
+func (c *cgroups) startup() bool { return !c.m.booted || c.m.shuttingDown() }
+
+// refresh writes again what may have changed for every group below p: by the end of the boot, or by the settings of a slice.
+func (c *cgroups) refresh(p string) {
+	if c.tree == nil {
+		return
+	}
+	var names []string
+	for name, path := range c.paths {
+		if p == "" || strings.HasPrefix(path, p+"/") {
+			names = append(names, name)
 		}
 	}
-	return true
+	slices.Sort(names)
+	for _, name := range names {
+		c.realize(name)
+	}
 }
+
+// sliceOf is the slice that a unit lies in, "" for the root.
+func (c *cgroups) sliceOf(u *unit.Unit) string { return depend.Slice(u, c.m.dependEnv()) }
 
 // apply writes limits. A missing controller is no fault of the unit: it is said at debug level, as is everything that a container withholds.
 func (c *cgroups) apply(name, p string, values []cgroup.Value, have cgroup.Mask) {
@@ -226,11 +345,19 @@ func (c *cgroups) apply(name, p string, values []cgroup.Value, have cgroup.Mask)
 	}
 }
 
-// mark sets what others read from the group's directory: the invocation, and to whom it is delegated.
-func (c *cgroups) mark(u interface{ Invocation() string }, cfg *unit.Cgroup, p string) {
-	if id := u.Invocation(); id != "" {
-		_ = c.tree.SetXattr(p, "user.invocation_id", id)
+// mark sets what others read from the group's directory: to whom it is delegated, what systemd-oomd is to spare, and where core dumps go
+// (systemd.resource-control(5)).
+func (c *cgroups) mark(cfg *unit.Cgroup, p string) {
+	flag := func(name string, on bool) {
+		value := ""
+		if on {
+			value = "1"
+		}
+		_ = c.tree.SetXattr(p, name, value)
 	}
+	flag(cgroup.XattrOOMPreference, cfg.ManagedOOMPreference == "avoid")
+	flag(cgroup.XattrOOMOmit, cfg.ManagedOOMPreference == "omit")
+	flag(cgroup.XattrCoredump, cfg.CoredumpReceive && cfg.Delegate)
 	if cfg.Delegate {
 		_ = c.tree.SetXattr(p, "trusted.delegate", "1")
 		_ = c.tree.SetXattr(p, "user.delegate", "1")
@@ -239,23 +366,29 @@ func (c *cgroups) mark(u interface{ Invocation() string }, cfg *unit.Cgroup, p s
 
 // delegate gives a group to the unit's user (Delegate= with User=).
 func (c *cgroups) delegate(u *unit.Unit, p string) {
-	user := u.GetExec().User
-	if user == "" || user == "root" || user == "0" {
-		return
+	uid, gid, ok := ownerOf(u)
+	if !ok {
+		return // root, or the start will fail by itself if there is no such user
 	}
-	uid, gid := uint64(0), uint64(0)
-	if fields := passwdOf(user); fields != nil {
-		uid, _ = strconv.ParseUint(fields[2], 10, 32)
-		gid, _ = strconv.ParseUint(fields[3], 10, 32)
-	} else if n, err := strconv.ParseUint(user, 10, 32); err == nil {
-		uid, gid = n, n
-	}
-	if uid == 0 {
-		return // the start will fail by itself if there is no such user
-	}
-	if err := c.tree.Delegate(p, uint32(uid), uint32(gid)); err != nil {
+	if err := c.tree.Delegate(p, uid, gid); err != nil {
 		c.m.log.warning(u.Name, "%v", err)
 	}
+}
+
+// ownerOf finds the numbers of the unit's user; ok is false for root and for one that isn't known.
+func ownerOf(u *unit.Unit) (uid, gid uint32, ok bool) {
+	user := u.GetExec().User
+	if user == "" || user == "root" || user == "0" {
+		return 0, 0, false
+	}
+	a, b := uint64(0), uint64(0)
+	if fields := passwdOf(user); fields != nil {
+		a, _ = strconv.ParseUint(fields[2], 10, 32)
+		b, _ = strconv.ParseUint(fields[3], 10, 32)
+	} else if n, err := strconv.ParseUint(user, 10, 32); err == nil {
+		a, b = n, n
+	}
+	return uint32(a), uint32(b), a != 0
 }
 
 // spawnPath is the group that processes of a unit are born in: DelegateSubgroup= puts them below.
@@ -275,8 +408,12 @@ func (c *cgroups) spawnPath(u *unit.Unit) string {
 }
 
 func (c *cgroups) update(name string) {
-	if _, ok := c.inner[name]; ok {
-		c.realize(name)
+	if _, ok := c.inner[name]; !ok {
+		return
+	}
+	c.realize(name)
+	if u := c.m.eng.Config(name); u != nil && u.Type == unit.TypeSlice {
+		c.refresh(c.paths[name])
 	}
 }
 

@@ -8,9 +8,8 @@ import (
 
 // Notes of rows that have no effect yet.
 const (
-	cgroupNote = "isn't written to the control group yet"
+	socketNote = "not for the listening sockets of a socket unit"
 	laterNote  = "the unit type comes with the next issue"
-	bpfNote    = "needs BPF programs, which come in a later issue"
 )
 
 // hidden is for properties that answer when asked by name but aren't listed.

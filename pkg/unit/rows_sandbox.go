@@ -27,7 +27,7 @@ func sandboxRows() []*Row {
 		row(InExec, "PrivateBPF", kBoolEnum(one1(busEnum), "no", "yes"), inSandbox(func(b *Sandbox) *string { return &b.PrivateBPF }),
 			"An own BPF file system.", "yes", since(258), full),
 		row(InExec, "PrivateDevices", kBool, inSandbox(func(b *Sandbox) *bool { return &b.PrivateDevices }),
-			"A /dev without real devices.", "yes", since(209), settable, partly("an own /dev, no capabilities and no raw I/O calls; DevicePolicy=closed is not implied in the control group")),
+			"A /dev without real devices.", "yes", since(209), settable, full),
 		row(InExec, "PrivateIPC", kBool, inSandbox(func(b *Sandbox) *bool { return &b.PrivateIPC }),
 			"An own IPC name space.", "yes", since(248), settable, full),
 		row(InExec, "PrivateNetwork", kBool, inSandbox(func(b *Sandbox) *bool { return &b.PrivateNetwork }),
