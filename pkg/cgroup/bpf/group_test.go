@@ -34,7 +34,7 @@ func inGroup(t *testing.T) (dir int) {
 	home := base + at
 	path := fmt.Sprintf("%s/muster-bpf-%d-%s", strings.TrimSuffix(home, "/"), os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-"))
 	if err := os.Mkdir(path, 0o755); err != nil {
-		t.Skip("no groups can be made here: " + err.Error())
+		t.Skip("no groups can be made on this machine: " + err.Error())
 	}
 	dir, err = unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -53,7 +53,7 @@ func inGroup(t *testing.T) (dir int) {
 		}
 	})
 	if err := Probe(dir); err != nil {
-		t.Skip(err.Error())
+		t.Skip("no programs can be attached on this machine: " + err.Error())
 	}
 	move(path)
 	return dir
@@ -114,14 +114,14 @@ func udpTo(t *testing.T, address netip.Addr) error {
 	open := func() int {
 		fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
-			t.Skip(err)
+			t.Skip("no such sockets on this machine: " + err.Error())
 		}
 		t.Cleanup(func() { _ = unix.Close(fd) })
 		return fd
 	}
 	server, client := open(), open()
 	if err := unix.Bind(server, any); err != nil {
-		t.Skip(err)
+		t.Skip("no such sockets on this machine: " + err.Error())
 	}
 	to, _ := unix.Getsockname(server)
 	if v4, ok := to.(*unix.SockaddrInet4); ok {
@@ -209,7 +209,7 @@ func bind(t *testing.T, family, kind int, port int) bool {
 	t.Helper()
 	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		t.Skip(err)
+		t.Skip("no such sockets on this machine: " + err.Error())
 	}
 	defer unix.Close(fd)
 	address := unix.Sockaddr(&unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
@@ -305,7 +305,7 @@ func TestOthersStay(t *testing.T) {
 func TestForeign(t *testing.T) {
 	dir := inGroup(t)
 	if err := unix.Mount("bpf", "/sys/fs/bpf", "bpf", 0, ""); err != nil {
-		t.Skip("no file system to pin in: " + err.Error())
+		t.Skip("no file system to pin in on this machine: " + err.Error())
 	}
 	defer unix.Unmount("/sys/fs/bpf", unix.MNT_DETACH)
 	p, err := load("pinned", unix.BPF_PROG_TYPE_CGROUP_DEVICE, unix.BPF_CGROUP_DEVICE, deviceProgram(nil))
