@@ -1,9 +1,14 @@
 package manager
 
 import (
+	"fmt"
+	"os"
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/busapi"
 	"github.com/muster-init/muster/pkg/cgroup"
 	"github.com/muster-init/muster/pkg/unit"
 )
@@ -119,4 +124,160 @@ func formatMask(mask []byte) string {
 		n = last
 	}
 	return b.String()
+}
+
+// ioPaths lists the paths whose devices the IO…= settings are about.
+func ioPaths(c *unit.Cgroup) (list []string) {
+	seen := map[string]bool{}
+	for _, values := range [][]unit.DeviceValue{c.IODeviceWeight, c.IODeviceLatencyTargetUSec, c.IOReadBandwidthMax, c.IOWriteBandwidthMax, c.IOReadIOPSMax, c.IOWriteIOPSMax} {
+		for _, v := range values {
+			if !seen[v.Path] {
+				seen[v.Path] = true
+				list = append(list, v.Path)
+			}
+		}
+	}
+	return list
+}
+
+// ioDevices translates the IO…= settings of single devices. devices are the numbers of paths, as far as they are known.
+func ioDevices(c *unit.Cgroup, devices map[string]string) (list []cgroup.IODevice) {
+	of := func(values []unit.DeviceValue, set func(d *cgroup.IODevice, v uint64)) {
+		for _, v := range values {
+			number := devices[v.Path]
+			if number == "" {
+				continue
+			}
+			at := -1
+			for i := range list {
+				if list[i].Device == number {
+					at = i
+				}
+			}
+			if at < 0 {
+				at = len(list)
+				list = append(list, cgroup.NoIODevice(number))
+			}
+			set(&list[at], v.Value)
+		}
+	}
+	of(c.IODeviceWeight, func(d *cgroup.IODevice, v uint64) { d.Weight = v })
+	of(c.IODeviceLatencyTargetUSec, func(d *cgroup.IODevice, v uint64) { d.LatencyTargetUSec = v })
+	of(c.IOReadBandwidthMax, func(d *cgroup.IODevice, v uint64) { d.ReadBPS = v })
+	of(c.IOWriteBandwidthMax, func(d *cgroup.IODevice, v uint64) { d.WriteBPS = v })
+	of(c.IOReadIOPSMax, func(d *cgroup.IODevice, v uint64) { d.ReadIOPS = v })
+	of(c.IOWriteIOPSMax, func(d *cgroup.IODevice, v uint64) { d.WriteIOPS = v })
+	return list
+}
+
+// blockDevice gives the numbers of the disk that a path is about: a block device itself, or what the file system of any other file lies on. A partition
+// stands for its disk, because only disks have limits. It may hang on foreign file systems, so it is for workers.
+func blockDevice(name string) (string, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(name, &st); err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	dev := st.Dev
+	if st.Mode&unix.S_IFMT == unix.S_IFBLK {
+		dev = st.Rdev
+	}
+	if unix.Major(dev) == 0 {
+		source, err := mountedFrom(dev)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", name, err)
+		}
+		dev = source
+	}
+	sys := fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(dev), unix.Minor(dev))
+	if _, err := os.Stat(sys + "/partition"); err == nil {
+		if whole, err := os.ReadFile(sys + "/../dev"); err == nil {
+			return strings.TrimSpace(string(whole)), nil
+		}
+	}
+	return fmt.Sprintf("%d:%d", unix.Major(dev), unix.Minor(dev)), nil
+}
+
+// mountedFrom finds the device of a file system with numbers of its own (btrfs) by what was mounted.
+func mountedFrom(dev uint64) (uint64, error) {
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return 0, err
+	}
+	number := fmt.Sprintf("%d:%d", unix.Major(dev), unix.Minor(dev))
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		_, tail, _ := strings.Cut(line, " - ")
+		source := strings.Fields(tail)
+		if len(fields) < 3 || fields[2] != number || len(source) < 2 || !strings.HasPrefix(source[1], "/dev/") {
+			continue
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(source[1], &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFBLK {
+			return st.Rdev, nil
+		}
+	}
+	return 0, fmt.Errorf("not on a block device: %w", unix.ENODEV)
+}
+
+// usage is what a unit uses now, and which limits hold for it.
+func (c *cgroups) usage(name string) busapi.Usage {
+	none := unit.Infinity
+	u := busapi.Usage{Usage: unknownUsage, IPIngressBytes: none, IPIngressPackets: none, IPEgressBytes: none, IPEgressPackets: none,
+		MemoryAvailable: none, EffectiveMemoryMax: none, EffectiveMemoryHigh: none, EffectiveTasksMax: none}
+	p, ok := c.path(name)
+	if !ok {
+		return u
+	}
+	if c.tree != nil {
+		u.Usage = c.tree.Usage(p)
+	}
+	if t, ok := c.traffic(name); ok {
+		u.IPIngressBytes, u.IPIngressPackets, u.IPEgressBytes, u.IPEgressPackets = t.IngressBytes, t.IngressPackets, t.EgressBytes, t.EgressPackets
+	}
+	if loaded := c.m.eng.Config(name); loaded != nil {
+		c.limits(loaded, &u)
+	}
+	return u
+}
+
+// limits finds the tightest of the limits of a unit and of the slices that it lies in, none above what the machine has.
+func (c *cgroups) limits(u *unit.Unit, out *busapi.Usage) {
+	total := c.m.totals()
+	out.EffectiveMemoryMax, out.EffectiveMemoryHigh, out.EffectiveTasksMax = total.memory, total.memory, total.pids
+	out.MemoryAvailable = total.memory
+	for range unitDepthMax {
+		r := resourcesOf(u.GetCgroup(), nil, total, c.startup())
+		out.EffectiveMemoryMax = min(out.EffectiveMemoryMax, r.MemoryMax)
+		out.EffectiveMemoryHigh = min(out.EffectiveMemoryHigh, r.MemoryHigh)
+		out.EffectiveTasksMax = min(out.EffectiveTasksMax, r.TasksMax)
+		if bound := min(r.MemoryMax, r.MemoryHigh); bound != unit.Infinity {
+			out.MemoryAvailable = min(out.MemoryAvailable, bound-min(bound, c.memoryCurrent(u.Name)))
+		}
+		above := c.m.eng.Config(c.sliceOf(u))
+		if above == nil {
+			return
+		}
+		u = above
+	}
+}
+
+// unitDepthMax bounds how deep slices nest: each level takes two characters of a name.
+const unitDepthMax = unit.NameMax / 2
+
+// memoryCurrent is the memory of a group in bytes, 0 where it isn't counted.
+func (c *cgroups) memoryCurrent(name string) uint64 {
+	p, ok := c.path(name)
+	if !ok || c.tree == nil {
+		return 0
+	}
+	if n := c.tree.Number(p, "memory.current"); n != unit.Infinity {
+		return n
+	}
+	return 0
+}
+
+var unknownUsage = cgroup.Usage{
+	MemoryCurrent: unit.Infinity, MemoryPeak: unit.Infinity, MemorySwapCurrent: unit.Infinity, MemorySwapPeak: unit.Infinity,
+	MemoryZSwapCurrent: unit.Infinity, CPUUsageNSec: unit.Infinity, TasksCurrent: unit.Infinity, IOReadBytes: unit.Infinity,
+	IOWriteBytes: unit.Infinity, IOReadOperations: unit.Infinity, IOWriteOperations: unit.Infinity, OOMKills: unit.Infinity, ManagedOOMKills: unit.Infinity,
 }

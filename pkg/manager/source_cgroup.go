@@ -250,6 +250,27 @@ func (c *cgroups) tellFilters(g *group, p, filters string) {
 	_ = c.tree.SetXattr(p, cgroup.XattrLogFilters, filters)
 }
 
+// ownPressureFiles gives the files that a service is told to watch to the service's user, because only their owner may set a threshold. A control group
+// without such a file (the kernel may be made without) is what the service finds out by itself.
+func (c *cgroups) ownPressureFiles(u *unit.Unit, p string) {
+	watched := execplan.Pressures(u)
+	if len(watched) == 0 {
+		return
+	}
+	uid, gid, ok := ownerOf(u)
+	if !ok {
+		return
+	}
+	for _, w := range watched {
+		if w.File == "" {
+			continue
+		}
+		if err := c.tree.Own(p, w.File, uid, gid); err != nil {
+			c.m.log.debug(u.Name, "%v", err)
+		}
+	}
+}
+
 // disable carries DisableControllers= out.
 func (c *cgroups) disable(g *group, cfg *unit.Cgroup, name, p string) {
 	mask := cgroup.ParseMask(strings.Join(cfg.DisableControllers, " "))
