@@ -83,6 +83,9 @@ func (e *Engine) notify(n notice) {
 		e.queueCollect(u)
 		e.unmonitor(u)
 	}
+	if n.now.IsInactiveOrFailed() || n.old == machine.Activating && n.now != n.old {
+		e.leave(u)
+	}
 	e.queueDependents(u)
 	e.tellTriggers(n)
 }

@@ -180,6 +180,11 @@ func (e *Engine) start(u *Unit, j *Job) verdict {
 	if lost {
 		return verdict{result: job.Dependency}
 	}
+	if st.IsInactiveOrFailed() {
+		if v, ok := e.admit(u); !ok {
+			return v
+		}
+	}
 	return e.begin(u, j, machine.Machine.Start)
 }
 

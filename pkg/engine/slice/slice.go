@@ -4,7 +4,7 @@
 //
 // A slice is an inner part of the cgroup tree. It has no processes of its own: starting makes its cgroup, stopping
 // removes it; the units inside are stopped first because they require their slice. Perpetual slices (-.slice, system.slice)
-// are active from the beginning.
+// are active from the beginning. How many units may be inside (ConcurrencyHardMax= and its kin) is the engine's business, because only it sees them.
 package slice
 
 import (
