@@ -22,9 +22,13 @@ func (e *Engine) onMountTable(v machine.MountTable) {
 		if old, ok := e.mounts[name]; ok && old == info && !v.All {
 			continue
 		}
-		e.useDevice(e.mounts[name].What, -1)
+		old := e.mounts[name].What
 		e.mounts[name] = info
-		e.useDevice(info.What, 1)
+		if old != info.What {
+			// The new one first: a device that is only in use would be gone for a moment, and what is bound to it would be stopped.
+			e.useDevice(info.What, 1)
+			e.useDevice(old, -1)
+		}
 		e.tellKernelUnit(name, machine.MountChanged{Info: &info})
 	}
 	var gone []string

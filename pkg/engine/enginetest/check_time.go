@@ -87,9 +87,9 @@ func (c *checker) timerChanged(v machine.UnitChanged, old machine.ActiveState, n
 	cfg := u.Config().GetTimer()
 	if v.Active == machine.Active && (old == "" || old.IsInactiveOrFailed()) {
 		t.since = now
-		if a, ok := c.ev.(machine.StampRead); ok && a.RealtimeUSec != 0 && a.RealtimeUSec <= now.Realtime {
-			t.last = machine.Instant{Realtime: a.RealtimeUSec}
-		}
+	}
+	if a, ok := c.ev.(machine.StampRead); ok && a.RealtimeUSec != 0 && a.RealtimeUSec <= now.Realtime {
+		t.last = machine.Instant{Realtime: a.RealtimeUSec}
 	}
 	if v.Sub != "running" {
 		return nil

@@ -255,7 +255,6 @@ func (w *World) live() error {
 func (w *World) ready(pid int32) machine.Event {
 	p := w.procs[pid]
 	n := machine.Notify{Unit: p.unit, PID: pid, UID: 0}
-	p.ready = true
 	mono := w.now
 	switch k := w.rnd.N(10); {
 	case w.calm || k < 7:
@@ -382,8 +381,8 @@ func (w *World) obey() error {
 			p.due = w.now + 1
 		}
 		switch {
-		case (sub == "start" || sub == "reload-notify" || sub == "reload-signal") && !p.ready:
-			p.ready = true
+		case (sub == "start" || sub == "reload-notify" || sub == "reload-signal") && p.readyIn != sub:
+			p.readyIn = sub
 			if err := w.deliver(machine.ExecDone{PID: pid}); err != nil {
 				return err
 			}
@@ -396,8 +395,8 @@ func (w *World) obey() error {
 			if err := w.ownName(p, pid); err != nil {
 				return err
 			}
-		case sub != "start" && sub != "reload-notify":
-			p.ready = false
+		case sub != "start" && sub != "reload-notify" && sub != "reload-signal":
+			p.readyIn = ""
 		}
 	}
 	return w.endDue()

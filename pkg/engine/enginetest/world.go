@@ -77,7 +77,7 @@ type process struct {
 	due      uint64
 	exit     machine.Exit
 	dying    bool
-	ready    bool // has said READY=1
+	readyIn  string // the sub-state in which it has said READY=1 when it had to
 	// undying processes sleep in the kernel, as on a dead NFS server: not even SIGKILL ends them.
 	undying bool
 	effect  kernelEffect
@@ -336,6 +336,12 @@ func (w *World) reload() error {
 		if w.rnd.P(10) {
 			gone := unit.New(name, nil)
 			gone.LoadState = unit.StateNotFound
+			if gone.Type == unit.TypeService {
+				// The manager's defaults, as the loader fills them in.
+				s := *gone.GetService()
+				s.TimeoutStartUSec, s.TimeoutStopUSec = 90_000_000, 90_000_000
+				gone.Service = &s
+			}
 			w.src[name] = gone
 		} else {
 			w.src[name] = RandomUnit(w.rnd, name, w.names)

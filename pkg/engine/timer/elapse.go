@@ -151,7 +151,11 @@ func (m *Machine) calendar(h machine.Host, cfg *unit.Timer, event string) uint64
 	at = control.AddUSec(at, offset)
 	if missed {
 		// What was missed while the machine was off counts as due at startup, so that a random delay is still to come.
-		at = max(at, min(startup.Realtime, h.Now().Realtime))
+		began := min(startup.Realtime, h.Now().Realtime)
+		if m.s.Since != 0 {
+			began = min(began, m.s.Since)
+		}
+		at = max(at, began)
 	}
 	return at
 }
