@@ -56,9 +56,11 @@ func (m *Machine) notifyAccess(svc *unit.Service) string {
 // NotifyAccess is the access in force (property NotifyAccess).
 func (m *Machine) NotifyAccess(cfg *unit.Unit) string { return m.notifyAccess(cfg.GetService()) }
 
-// startTimeout is TimeoutStartSec=; oneshot services have none by default.
+// startTimeout is TimeoutStartSec=; oneshot services have none by default. A service whose file has gone while it runs has no commands and so
+// looks like one, but what it is doing must end some time.
 func startTimeout(svc *unit.Service) uint64 {
-	if typeOf(svc) == typeOneshot && !svc.TimeoutStartSet || svc.TimeoutStartUSec == 0 {
+	oneshot := typeOf(svc) == typeOneshot && (svc.Type == typeOneshot || len(svc.ExecStart)+len(svc.ExecStop) > 0)
+	if oneshot && !svc.TimeoutStartSet || svc.TimeoutStartUSec == 0 {
 		return unit.Infinity
 	}
 	return svc.TimeoutStartUSec
