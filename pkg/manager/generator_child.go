@@ -67,8 +67,9 @@ func (g *generatorRun) start(program string, args, env []string, sandbox bool) (
 	return c, nil
 }
 
-// sandboxWritable are file systems that stay as they are: generators have always kept notes for each other in /run.
-var sandboxWritable = []string{"/run", "/dev", "/dev/shm"}
+// sandboxWritable are file systems that stay as they are: generators have always kept notes for each other in /run, and take a /sys that is
+// read-only for that of a container, whose disks are not its own: the one of fstab would leave out every disk.
+var sandboxWritable = []string{"/run", "/dev", "/dev/shm", "/sys"}
 
 // writableMounts are those of them that are mount points of their own and can be written.
 func writableMounts() (list []string) {
