@@ -81,6 +81,10 @@ install: build ## programs, units and docs under DESTDIR=; NAMES="systemctl …"
 	install -D -m 755 $(BIN)/muster-executor $(DESTDIR)$(PREFIX)/lib/muster/muster-executor
 	install -D -m 755 $(BIN)/muster-pam $(DESTDIR)$(PREFIX)/lib/muster/muster-pam
 	install -D -m 755 $(BIN)/musterctl $(DESTDIR)$(PREFIX)/bin/musterctl
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$(BIN)/musterctl completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/musterctl
+	$(BIN)/musterctl completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_musterctl
+	$(BIN)/musterctl completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/musterctl.fish
 	install -D -m 755 $(BIN)/muster-generator $(DESTDIR)$(PREFIX)/lib/muster/muster-generator
 	install -d $(DESTDIR)$(PREFIX)/lib/muster/system-generators $(DESTDIR)$(PREFIX)/lib/muster/user-environment-generators
 	for name in $(SYSTEM_GENERATORS); do \

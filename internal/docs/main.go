@@ -1,6 +1,7 @@
 // Command docs writes what can be derived, so that it is never typed twice and never stale:
 //
 //	docs/directives.md, docs/coverage.md    from the directive table: what each directive means, how much of each works
+//	docs/musterctl.md                       from the tables of verbs and options
 //	docs/deviations.md                      its list of `// DEVIATION:` comments
 //	docs/deps-muster.txt, -executor.txt     what is linked into PID 1 and into the executor
 //	README.md                               its numbers

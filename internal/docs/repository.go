@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"github.com/muster-init/muster/pkg/ctl"
 	"os"
 	"path/filepath"
 	"sort"
@@ -13,7 +14,7 @@ import (
 
 // pages makes every generated page, by its path in the repository.
 func pages(root string) (map[string]string, error) {
-	out := map[string]string{"docs/directives.md": directives(), "docs/coverage.md": coverage()}
+	out := map[string]string{"docs/directives.md": directives(), "docs/coverage.md": coverage(), "docs/musterctl.md": ctl.Manual()}
 	for _, program := range []string{"muster", "muster-executor"} {
 		text, err := linked(root, program)
 		if err != nil {

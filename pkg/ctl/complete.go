@@ -43,7 +43,13 @@ func cobraTree(e *Env) *cobra.Command {
 		root.AddCommand(verbCommand(e, v))
 	}
 	for _, name := range sortedKeys(subcommands) {
-		root.AddCommand(&cobra.Command{Use: name, Short: "as " + subcommands[name], DisableFlagParsing: true, RunE: func(*cobra.Command, []string) error { return nil }})
+		c := &cobra.Command{Use: name, Short: "as " + subcommands[name], DisableFlagParsing: true, RunE: func(*cobra.Command, []string) error { return nil }}
+		if name == "analyze" {
+			c.ValidArgsFunction = func(_ *cobra.Command, given []string, text string) ([]string, cobra.ShellCompDirective) {
+				return completeAnalyze(e, given, text)
+			}
+		}
+		root.AddCommand(c)
 	}
 	return root
 }
@@ -56,6 +62,44 @@ func verbCommand(e *Env, v verb) *cobra.Command {
 			}
 			return completeUnits(e, v.units, given, text), cobra.ShellCompDirectiveNoFileComp
 		}}
+}
+
+// completeAnalyze offers the verbs of analyze, its options, and units or files for the verbs that take them.
+func completeAnalyze(e *Env, given []string, text string) ([]string, cobra.ShellCompDirective) {
+	var out []string
+	if strings.HasPrefix(text, "-") {
+		for _, o := range (&analyze{systemctl: newSystemctl(e)}).options() {
+			if full := "--" + o.long; o.doc != "" && o.long != "" && strings.HasPrefix(full, text) {
+				if o.arg == needsArgument {
+					full += "="
+				}
+				out = append(out, full+"\t"+o.doc)
+			}
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	}
+	verb := ""
+	for _, g := range given {
+		if !strings.HasPrefix(g, "-") {
+			verb = g
+			break
+		}
+	}
+	switch verb {
+	case "":
+		for _, v := range analyzeVerbs() {
+			if v.doc != "" && strings.HasPrefix(v.name, text) {
+				out = append(out, v.name+"\t"+v.doc)
+			}
+		}
+	case "security", "fdstore", "critical-chain", "dot", "dump":
+		out = completeUnits(e, "units", given, text)
+	case "verify":
+		return completeUnits(e, "files", given, text), cobra.ShellCompDirectiveDefault
+	case "cat-config":
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeOptions offers options, or the values of one.

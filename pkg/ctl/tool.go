@@ -76,12 +76,17 @@ func musterctl(e *Env, args []string) int {
 
 func (s *systemctl) help() {
 	s.startPager(s.o.noPager)
-	s.printf("%s [OPTIONS...] VERB ...\n\nAsk and tell the service manager.\n\nVerbs:\n", filepath.Base(s.Name))
-	for _, v := range verbs() {
-		if v.hidden || v.own && !s.ownVerbs {
+	s.printf("%s [OPTIONS...] VERB ...\n\nAsk and tell the service manager.\n", filepath.Base(s.Name))
+	for _, g := range verbGroups() {
+		if g.verbs[0].own && !s.ownVerbs {
 			continue
 		}
-		s.helpLine(v.name+" "+v.args, v.doc)
+		s.printf("\n%s:\n", g.title)
+		for _, v := range g.verbs {
+			if !v.hidden {
+				s.helpLine(v.name+" "+v.args, v.doc)
+			}
+		}
 	}
 	if s.ownVerbs {
 		s.printf("\nTools:\n")

@@ -16,8 +16,8 @@ type verb struct {
 // verbs is the table of all verbs.
 func verbs() []verb {
 	var list []verb
-	for _, part := range [][]verb{jobVerbs(), queryVerbs(), unitVerbs(), fileVerbs(), managerVerbs(), powerVerbs(), ownVerbs()} {
-		list = append(list, part...)
+	for _, g := range verbGroups() {
+		list = append(list, g.verbs...)
 	}
 	return list
 }
