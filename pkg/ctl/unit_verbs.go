@@ -98,6 +98,8 @@ func (s *systemctl) eachUnit(args []string, words string, call func(name string)
 			r = exitFailure
 			continue
 		}
+		// A reference keeps a unit loaded that nothing else needs; it ends with the connection.
+		_, _ = s.call("RefUnit", n)
 		if err := call(n); err != nil {
 			s.errorf("Failed to %s %s: %s", words, n, errorText(err))
 			r = exitFailure

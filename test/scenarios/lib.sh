@@ -192,6 +192,8 @@ same() {
     [ ! -e "$DIR/input" ] || input=$DIR/input
     "$tool" "$@" >"$DIR/want.out" 2>"$DIR/want.err" <"$input" || want=$?
     (exec -a "$tool" musterctl "$@") >"$DIR/got.out" 2>"$DIR/got.err" <"$input" || got=$?
+    # Mostly nothing has to be evened out first.
+    if [ "$want" = "$got" ] && cmp -s "$DIR/want.out" "$DIR/got.out" && cmp -s "$DIR/want.err" "$DIR/got.err"; then return; fi
     for file in want.out want.err got.out got.err; do
         sed -i -E 's/; [^;]*(ago|left)$//; s/(run-p)[0-9]+-i[0-9]+/\1N/g; s/; invocation ID: [0-9a-f]{32}//; s/^( +CPU: |Service runtime: |CPU time consumed: ).*/\1/; s/PID [0-9]+ does/PID N does/; s/(CPUUsageNSec|MemoryAvailable|EffectiveMemory(Max|High)|DelegateNamespaces)=.*/\1/' \
             "$DIR/$file"
