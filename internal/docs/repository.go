@@ -2,13 +2,13 @@ package main
 
 import (
 	"fmt"
-	"github.com/muster-init/muster/pkg/ctl"
 	"os"
 	"path/filepath"
 	"sort"
 	"strings"
 
 	"github.com/muster-init/muster/internal/tidy"
+	"github.com/muster-init/muster/pkg/ctl"
 	"github.com/muster-init/muster/pkg/unit"
 )
 

@@ -11,6 +11,7 @@ import (
 	"github.com/muster-init/muster/pkg/bus"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/kernel"
+	"github.com/muster-init/muster/pkg/unit"
 )
 
 // onUnit is an action that exists twice: on the manager with the name of a unit in front, and on unit objects.
@@ -44,10 +45,10 @@ var unitActions = []onUnit{
 		k.submit(func(r machine.Reply) machine.Event { return machine.Clean{Unit: name, Mask: mask, Reply: r} })
 	}, true},
 	{"FreezeUnit", "Freeze", "", nil, func(k *call, name string) {
-		k.submit(func(r machine.Reply) machine.Event { return machine.Freeze{Unit: name, Reply: r} })
+		k.freeze(name, false)
 	}, false},
 	{"ThawUnit", "Thaw", "", nil, func(k *call, name string) {
-		k.submit(func(r machine.Reply) machine.Event { return machine.Freeze{Unit: name, Thaw: true, Reply: r} })
+		k.freeze(name, true)
 	}, false},
 	{"RefUnit", "Ref", "", nil, func(k *call, name string) {
 		k.submit(func(r machine.Reply) machine.Event {
@@ -59,6 +60,16 @@ var unitActions = []onUnit{
 			return machine.Unref{Unit: name, Client: k.c.caller(k.msg), Reply: r}
 		})
 	}, false},
+}
+
+// freeze freezes or thaws a unit. Only what has processes of its own can be, and not the manager's own group or all there is.
+func (k *call) freeze(name string, thaw bool) {
+	switch t := unit.TypeOf(name); {
+	case t != unit.TypeService && t != unit.TypeScope && t != unit.TypeSlice, name == "init.scope", name == "-.slice":
+		k.fail(bus.Errorf(bus.ErrNotSupported, "Unit does not support freeze/thaw"))
+	default:
+		k.submit(func(r machine.Reply) machine.Event { return machine.Freeze{Unit: name, Thaw: thaw, Reply: r} })
+	}
 }
 
 // managerActions are the rows as methods of the manager: the unit's name comes first and must be loadable.

@@ -63,7 +63,13 @@ func cgtopTool(e *Env, args []string) int {
 			return nil
 		}},
 		{long: "raw", short: 'r', doc: "numbers without suffixes", set: setBool(&c.raw, true)},
-		{long: "cpu", arg: mayHaveArgument, name: "TYPE", doc: "percentage or time", set: func(v string) error { c.cpuTime = v == "time"; return nil }},
+		{long: "cpu", arg: mayHaveArgument, name: "TYPE", doc: "percentage or time", set: func(v string) error {
+			if v != "" && v != "time" && v != "percentage" {
+				return fmt.Errorf("Unknown argument to --cpu=: %s", v)
+			}
+			c.cpuTime = v == "time"
+			return nil
+		}},
 		{short: 'k', doc: "count processes, also of the kernel", set: func(string) error { c.count = "all"; return nil }},
 		{short: 'P', doc: "count processes", set: func(string) error { c.count = "userspace"; return nil }},
 		{long: "recursive", arg: needsArgument, name: "BOOL", doc: "count processes of the groups below too", set: func(v string) error {

@@ -79,7 +79,7 @@ func (e *Env) notify(o *notifyOptions, words []string, usage string, table []opt
 			}
 		}
 		if len(command) == 0 {
-			e.errorf("If --exec is used, the argument list must contain ';' separator.")
+			e.errorf("If --exec is used argument list must contain ';' separator, refusing.")
 			return exitFailure
 		}
 	}
@@ -146,7 +146,7 @@ func (o *notifyOptions) mainPID() (int, error) {
 	}
 	n, err := strconv.Atoi(o.pid)
 	if err != nil || n <= 0 {
-		return 0, fmt.Errorf("Failed to parse PID %s", o.pid)
+		return 0, fmt.Errorf("Failed to refer to --pid='%s': Invalid argument", o.pid)
 	}
 	return n, nil
 }
