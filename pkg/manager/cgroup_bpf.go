@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/muster-init/muster/pkg/busapi"
 	"github.com/muster-init/muster/pkg/cgroup/bpf"
 	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/unit"
@@ -89,6 +90,18 @@ func (c *cgroups) withoutPrograms(name string, s *bpf.Settings, err error) {
 		say = c.m.log.debug // no user may attach programs: nobody is surprised
 	}
 	say(name, "%s: no effect on this machine (said once): %v", strings.Join(names, " "), err)
+}
+
+// missingPrograms are the settings of a unit that would take programs, where none can be attached.
+func (c *cgroups) missingPrograms(u *unit.Unit) (list []busapi.Degraded) {
+	if c.programs.failure == nil || !u.Type.HasCgroup() {
+		return nil
+	}
+	s, _ := c.programSettings(u)
+	for _, name := range s.Names() {
+		list = append(list, busapi.Degraded{Setting: name, Reason: "BPF programs can't be attached to control groups here"})
+	}
+	return list
 }
 
 // programSettings translates a unit's configuration. missing says in sentences what of it isn't there. A slice has no processes, so its addresses filter

@@ -88,7 +88,7 @@ func (b backend) Degraded(name string) []busapi.Degraded {
 	if u == nil {
 		return nil
 	}
-	list := b.m.missingControls(u.Config())
+	list := append(b.m.missingControls(u.Config()), b.m.cg.missingPrograms(u.Config())...)
 	if d := b.m.spawner.degraded[name]; d.invocation == u.Invocation() {
 		list = append(list, d.list...)
 	}
