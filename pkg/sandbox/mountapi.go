@@ -58,7 +58,7 @@ func setOption(fs int, option string) error {
 
 // setAttr sets attributes of the mount at path.
 func setAttr(dir int, path string, set, clear uint64, recursive bool) error {
-	flags := uint(unix.AT_SYMLINK_NOFOLLOW)
+	flags := uint(unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT) // nobody can mount for this namespace
 	if path == "" {
 		flags = unix.AT_EMPTY_PATH
 	}
@@ -71,7 +71,7 @@ func setAttr(dir int, path string, set, clear uint64, recursive bool) error {
 // isMountPoint says whether something is mounted on path.
 func isMountPoint(path string) (bool, error) {
 	var st unix.Statx_t
-	if err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, 0, &st); err != nil {
+	if err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, 0, &st); err != nil {
 		return false, err
 	}
 	return st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, nil
