@@ -39,6 +39,7 @@ var bootSteps = []step{
 	{"confine the manager", (*Manager).confine, false},
 	{"set host name and machine ID", (*Manager).setIdentity, false},
 	{"make runtime directories", (*Manager).makeDirectories, true},
+	{"import credentials", (*Manager).importCredentials, false},
 	{"open the cgroup tree", (*Manager).openCgroups, false},
 	{"prepare spawning", (*Manager).prepareSpawning, true},
 	{"open the state", (*Manager).recoverState, false},
