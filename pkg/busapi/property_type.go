@@ -38,9 +38,6 @@ func typeInterface(t unit.Type) *iface {
 	default:
 		i.props = append(i.props, unitString("Result", bus.EmitsChange, func(_ *Server, u *engine.Unit) string { return u.Result() }))
 	}
-	if t.HasExec() {
-		i.props = append(i.props, callLists()...)
-	}
 	if t.HasCgroup() {
 		i.props = append(i.props, cgroupRuntime()...)
 		i.methods = append(i.methods,

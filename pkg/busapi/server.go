@@ -29,7 +29,6 @@ type Server struct {
 	scratch    bus.Encoder
 	signal     bus.Encoder
 	rows       writer // for the properties that come from rows
-	calls      callCache
 	manager    *iface
 	unit       *iface
 	jobIface   *iface
