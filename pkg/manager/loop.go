@@ -27,6 +27,9 @@ const (
 // idleBatchUSec bounds how long the run queue moves before the sources are asked again, so that a client is answered while thousands of jobs run.
 const idleBatchUSec = 3000
 
+// lastJobsMax bounds the jobs that still run when a user manager exits.
+const lastJobsMax = 64
+
 // now reads the three clocks.
 func (m *Manager) now() machine.Instant {
 	return machine.Instant{Monotonic: clock(unix.CLOCK_MONOTONIC), Realtime: clock(unix.CLOCK_REALTIME), Boottime: clock(unix.CLOCK_BOOTTIME)}
@@ -74,12 +77,18 @@ func (m *Manager) turn() {
 		m.submit(machine.Tick{})
 	}
 	start := clock(unix.CLOCK_MONOTONIC)
-	// A user manager that is about to exit lets the jobs end that wait for nothing else: somebody waits for that of exit.target.
-	for m.eng.Runnable() && (m.objective == objectiveRun || m.objective == objectiveExit && !m.system) {
+	for m.eng.Runnable() && m.objective == objectiveRun {
 		m.submit(machine.Idle{})
 		if clock(unix.CLOCK_MONOTONIC)-start > idleBatchUSec {
 			break
 		}
+	}
+	// A user manager that is about to exit lets the jobs end that wait for nothing else: somebody waits for that of exit.target.
+	for range lastJobsMax {
+		if m.system || m.objective != objectiveExit || !m.eng.Runnable() {
+			break
+		}
+		m.submit(machine.Idle{})
 	}
 	m.bus.expire()
 	m.bus.flush()
