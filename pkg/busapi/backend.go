@@ -61,6 +61,8 @@ type Backend interface {
 	Degraded(unit string) []Degraded
 	// UnitByPID finds the unit whose cgroup a process is in, "" none.
 	UnitByPID(pid int) string
+	// DynamicUsers lists the users of DynamicUser= that are in use, by number; ok is false in a user manager, which has none.
+	DynamicUsers() (list []DynamicUser, ok bool)
 	// StoredFDs describes the fd store of a unit.
 	Handle(h machine.Handle) (fd int)
 	// AddHandle takes over a descriptor.

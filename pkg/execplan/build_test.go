@@ -52,7 +52,7 @@ func TestTier(t *testing.T) {
 			f.e.StandardOutput = unit.Stdio{Kind: "append", Arg: "/var/log/web"}
 		}, nil},
 		{"User=root", func(f *fixture) { f.e.User = "root" }, nil},
-		{"numeric group", func(f *fixture) { f.e.Group = "33" }, nil},
+		{"numeric group", func(f *fixture) { f.e.Group = "33" }, []string{"Group"}},
 		{"filters", func(f *fixture) { f.s.LockPersonality, f.s.RestrictRealtime = true, true }, nil},
 		{"numeric user", func(f *fixture) { f.e.User = "33" }, []string{"User"}},
 		{"group", func(f *fixture) { f.e.Group = "www-data" }, []string{"Group"}},

@@ -31,21 +31,47 @@ func Cleanup(u *unit.Unit, ctx Context, restarting bool) *plan.Plan {
 	if hasCredentials(s) && !ctx.UserMode {
 		c.Credentials = CredentialsDirectory(u.Name)
 	}
-	if e.DynamicUser && !restarting {
-		if c.DynamicUser = e.User; c.DynamicUser == "" {
-			c.DynamicUser = unit.DynamicUserName(u.Name)
-		}
+	if !restarting {
+		dynamicNames(u, ctx, c)
 	}
 	if (s.RemoveIPC || e.DynamicUser) && !ctx.UserMode && !restarting {
-		if c.User == "" {
-			c.User = c.DynamicUser
+		if c.User == "" || e.DynamicUser {
+			c.User = c.DynamicUser // none while another unit is that user
 		}
 		c.RemoveIPC = c.User != "" && c.User != "root" && c.User != "0"
 	}
-	if len(c.Directories)+len(c.TmpDirs) == 0 && c.Credentials == "" && c.DynamicUser == "" && !c.RemoveIPC {
+	if len(c.Directories)+len(c.TmpDirs) == 0 && c.Credentials == "" && c.DynamicUser == "" && c.DynamicGroup == "" && !c.RemoveIPC {
 		return nil
 	}
 	return cleanupPlan(u.Name, ctx, c)
+}
+
+// DynamicNames are the names of the dynamic user and, where it is another, the
+// dynamic group of a unit, "" without DynamicUser=.
+func DynamicNames(u *unit.Unit) (user, group string) {
+	e := u.GetExec()
+	if !e.DynamicUser {
+		return "", ""
+	}
+	if user = e.User; user == "" {
+		user = unit.DynamicUserName(u.Name)
+	}
+	if e.Group != user {
+		group = e.Group
+	}
+	return user, group
+}
+
+func dynamicNames(u *unit.Unit, ctx Context, c *plan.Cleanup) {
+	c.DynamicUser, c.DynamicGroup = DynamicNames(u)
+	for _, kept := range ctx.KeepUsers {
+		if kept == c.DynamicUser {
+			c.DynamicUser = ""
+		}
+		if kept == c.DynamicGroup {
+			c.DynamicGroup = ""
+		}
+	}
 }
 
 // Clean makes the plan that removes directories of an inactive unit for good.

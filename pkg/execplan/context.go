@@ -52,6 +52,8 @@ type Context struct {
 	IdleUSec uint64
 	StatusFD int32 // always None; spawn fills it in
 
+	KeepUsers []string // names of dynamic users that other units still use
+
 	PAMHelper string // path of muster-pam, "" is the installed one
 
 	UserMode bool   // a --user manager

@@ -3,7 +3,6 @@ package execplan
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
 	"github.com/muster-init/muster/pkg/unit"
@@ -58,9 +57,6 @@ func (b *builder) identity() error {
 		if p.User == "" {
 			p.Identity.HasUID = b.ctx.UID == 0
 		}
-		if g, err := strconv.ParseUint(p.Group, 10, 32); err == nil {
-			p.Identity.GID = uint32(g)
-		}
 		return nil
 	}
 	switch {
@@ -78,7 +74,7 @@ func (b *builder) identity() error {
 	return nil
 }
 
-// rootOnly: nothing but root and groups given as numbers is asked for.
+// rootOnly: nothing but root is asked for.
 func (b *builder) rootOnly() bool {
 	p := b.p
 	if p.DynamicUser || len(p.SupplementaryGroups) > 0 || (p.User != "" && p.User != "root" && p.User != "0") {
@@ -87,7 +83,7 @@ func (b *builder) rootOnly() bool {
 	if p.User == "" && b.ctx.UID != 0 {
 		return false
 	}
-	return p.Group == "" || p.Group == "root" || strings.Trim(p.Group, "0123456789") == ""
+	return p.Group == "" || p.Group == "root" || p.Group == "0"
 }
 
 // capabilities are left alone for privileged commands.

@@ -41,11 +41,13 @@ type spawner struct {
 
 type child struct {
 	*spawn.Child
-	unit   string
-	phase  machine.Phase
-	notice bool
-	heard  int                  // how many of its notices were taken note of
-	done   func(message string) // of a helper: called when it has ended, with what went wrong or ""
+	unit string
+	// dynamicUser is the one that a cleanup gives back.
+	dynamicUser string
+	phase       machine.Phase
+	notice      bool
+	heard       int                  // how many of its notices were taken note of
+	done        func(message string) // of a helper: called when it has ended, with what went wrong or ""
 }
 
 // prepareSpawning puts the executor's image into memory, so that later starts depend on no file system.
@@ -237,7 +239,7 @@ func (s *spawner) context(u *unit.Unit, e machine.Spawn, cmd value.Command) exec
 		ctx.IdleFD, ctx.IdleUSec = int32(m.idlePipe.readEnd(m.eng)), idleHoldUSec
 	}
 	ctx.BootID = s.bootID()
-	if c := s.cleanups[u.Name]; c != nil {
+	if c := s.cleanupBefore(u); c != nil {
 		// What is made now must not be taken away by what is still at it.
 		ctx.IdleFD, ctx.IdleUSec = int32(c.PidFD), cleanupHoldUSec
 	}

@@ -122,6 +122,9 @@ func (m *Manager) openBus() error {
 	if err := m.bus.openPrivate(m.dirs.private, m.kept("private")); err != nil {
 		return err
 	}
+	if err := m.openUserDB(); err != nil {
+		m.log.err("", "Dynamic users have no names: %v", err)
+	}
 	m.saveShell()
 	return nil
 }

@@ -37,6 +37,7 @@ type Manager struct {
 	helpers      *helpers
 	fds          *handles
 	bus          *busSource
+	userdb       *varlinkServer
 	notifySocket *kernel.DatagramSocket
 	clocks       *clocks
 	stampFiles   *stampQueue

@@ -158,6 +158,10 @@ func (m *Manager) saveShell() {
 		s.Kept["watchdog"], s.WatchdogDevice = m.watch.fd, m.watch.device
 	}
 	if m.bus != nil && m.bus.listen >= 0 {
+		if m.userdb != nil {
+			s.Kept["userdb"] = m.userdb.listen
+			_ = kernel.SetCloexec(m.userdb.listen, false)
+		}
 		s.Kept["private"] = m.bus.listen
 		_ = kernel.SetCloexec(m.bus.listen, false)
 	}

@@ -32,6 +32,7 @@ func (m *Manager) releaseRuntime(e machine.ReleaseRuntime) {
 	ctx := s.cleanupContext()
 	ctx.InvocationID = rawID(m.eng.InvocationID(e.Unit))
 	m.sharing.release(e.Unit, &ctx)
+	ctx.KeepUsers = m.dynamicUsersElsewhere(u)
 	p := execplan.Cleanup(u, ctx, e.Restarting)
 	if p != nil && p.Cleanup.RemoveIPC && m.userInUse(e.Unit, p.Cleanup.User) {
 		p.Cleanup.RemoveIPC = false // the last unit of the user does it
@@ -51,6 +52,42 @@ func (m *Manager) userInUse(name, user string) bool {
 	return false
 }
 
+// dynamicUsersElsewhere are those of a unit's dynamic users that another unit is, too: User= may name the same for several.
+func (m *Manager) dynamicUsersElsewhere(u *unit.Unit) []string {
+	user, group := execplan.DynamicNames(u)
+	if user == "" {
+		return nil
+	}
+	var kept []string
+	for _, other := range m.eng.Units() {
+		cfg := other.Config()
+		if cfg == nil || cfg.Exec == nil || cfg.Name == u.Name || other.ActiveState() == machine.Inactive || other.ActiveState() == machine.Failed {
+			continue
+		}
+		otherUser, otherGroup := execplan.DynamicNames(cfg)
+		for _, name := range []string{user, group} {
+			if name != "" && (name == otherUser || name == otherGroup) {
+				kept = append(kept, name)
+			}
+		}
+	}
+	return kept
+}
+
+// cleanupBefore is what a start of u has to wait for: the cleanup of its last activation, or of another unit that gives back the same dynamic user.
+func (s *spawner) cleanupBefore(u *unit.Unit) *child {
+	if c := s.cleanups[u.Name]; c != nil || len(s.cleanups) == 0 {
+		return c
+	}
+	user, _ := execplan.DynamicNames(u)
+	for _, c := range s.cleanups {
+		if user != "" && c.dynamicUser == user {
+			return c
+		}
+	}
+	return nil
+}
+
 func (s *spawner) cleanupContext() execplan.Context {
 	return execplan.Context{UserMode: !s.m.system, Prefixes: s.m.prefixes(), BootID: s.bootID()}
 }
@@ -66,7 +103,7 @@ func (s *spawner) cleanUp(p *plan.Plan) {
 		return
 	}
 	// The pidfd stays open: the next start of the unit waits for it.
-	entry := &child{Child: c, unit: p.Unit}
+	entry := &child{Child: c, unit: p.Unit, dynamicUser: p.Cleanup.DynamicUser}
 	s.children[int32(c.Pid)] = entry
 	s.cleanups[p.Unit] = entry
 }

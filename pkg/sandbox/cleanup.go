@@ -42,6 +42,9 @@ func cleanup(p *plan.Plan) *plan.Failure {
 	if c.DynamicUser != "" {
 		note("DynamicUser", c.DynamicUser, spawn.ReleaseDynamicUser(c.DynamicUser))
 	}
+	if c.DynamicGroup != "" {
+		note("DynamicUser", c.DynamicGroup, spawn.ReleaseDynamicUser(c.DynamicGroup))
+	}
 	return first
 }
 

@@ -45,7 +45,11 @@ func resolveIdentity(r *run) *plan.Failure {
 // has for the user and those of SupplementaryGroups=.
 func groups(p *plan.Plan) *plan.Failure {
 	if p.Group != "" && !(p.DynamicUser && p.Group == p.User) {
-		gid, err := lookupGroup(p.Group)
+		find := lookupGroup
+		if p.DynamicUser {
+			find = dynamicGroup
+		}
+		gid, err := find(p.Group)
 		if err != nil {
 			return failed(plan.ExitGroup, "Group", p.Group, err)
 		}
@@ -57,6 +61,9 @@ func groups(p *plan.Plan) *plan.Failure {
 		if list, err = groupsOf(p.Identity.Name, p.Identity.GID); err != nil {
 			return failed(plan.ExitGroup, "User", p.Identity.Name, err)
 		}
+	}
+	if p.DynamicUser && p.Identity.HasUID {
+		list = appendGID(list, p.Identity.GID)
 	}
 	for _, name := range p.SupplementaryGroups {
 		gid, err := lookupGroup(name)
@@ -131,12 +138,9 @@ func findUser(text, name string) (userEntry, bool) {
 	return userEntry{}, false
 }
 
-// lookupGroup finds a group by name; numbers need no entry.
+// lookupGroup finds a group by name or number; a number needs an entry, too.
 func lookupGroup(name string) (uint32, error) {
-	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
-		return uint32(n), nil
-	}
-	if name == "root" {
+	if name == "root" || name == "0" {
 		return 0, nil
 	}
 	text, err := readFile("/etc/group", maxNameFile)
@@ -158,9 +162,11 @@ func lookupGroup(name string) (uint32, error) {
 }
 
 func findGroup(text, name string) (uint32, bool) {
+	_, err := strconv.ParseUint(name, 10, 32)
+	numeric := err == nil
 	for line := range strings.Lines(text) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), ":")
-		if len(f) < 3 || f[0] != name {
+		if len(f) < 3 || f[0] != name && !(numeric && f[2] == name) {
 			continue
 		}
 		if gid, err := strconv.ParseUint(f[2], 10, 32); err == nil {

@@ -140,7 +140,7 @@ func TestUser(t *testing.T) {
 	s = newStart(t, who)
 	s.exec.Group = "7"
 	out = strings.Split(s.ok(), "\n")
-	s.tier(plan.TierOps)
+	s.tier(plan.TierExecutor)
 	if out[0] != "0" || out[1] != "7" {
 		t.Errorf("ids %q", out)
 	}

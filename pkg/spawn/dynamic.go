@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,9 @@ const (
 	dynamicUIDMax = 65519
 )
 
+// IsDynamicUID says whether a number is of the range of dynamic users.
+func IsDynamicUID(uid uint32) bool { return uid >= dynamicUIDMin && uid <= dynamicUIDMax }
+
 // ErrNoDynamicUser says that the whole range is taken.
 var ErrNoDynamicUser = errors.New("no dynamic user is left")
 
@@ -27,9 +31,9 @@ const maxUserName = 31
 
 // AllocateDynamicUser finds the number of a dynamic user: the one it has, or
 // else one that follows from the hash of its name, so that it mostly gets the
-// same again. taken tells of numbers in use elsewhere. It opens files: not for
-// the manager's loop.
-func AllocateDynamicUser(name string, taken func(uid uint32) bool) (uint32, error) {
+// same again. wished are numbers to try first, taken tells of those in use
+// elsewhere. It opens files: not for the manager's loop.
+func AllocateDynamicUser(name string, wished []uint32, taken func(uid uint32) bool) (uint32, error) {
 	dir, err := lockDynamicUsers()
 	if err != nil {
 		return 0, err
@@ -42,10 +46,15 @@ func AllocateDynamicUser(name string, taken func(uid uint32) bool) (uint32, erro
 	h.Write([]byte(name))
 	const size = dynamicUIDMax - dynamicUIDMin + 1
 	start := h.Sum64() % size
-	for i := range uint64(size) {
-		uid := uint32(dynamicUIDMin + (start+i)%size)
+	for i := range len(wished) + size {
+		var uid uint32
+		if i < len(wished) {
+			uid = wished[i]
+		} else {
+			uid = uint32(dynamicUIDMin + (start+uint64(i-len(wished)))%size)
+		}
 		number := strconv.FormatUint(uint64(uid), 10)
-		if taken(uid) {
+		if !IsDynamicUID(uid) || taken(uid) {
 			continue
 		}
 		fd, err := unix.Openat(dir, number, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
@@ -121,6 +130,58 @@ func DynamicUser(name string) (uint32, bool) {
 	}
 	defer unix.Close(dir)
 	return readDynamicUser(dir, name)
+}
+
+// DynamicUserName gives the name that a number is in use for. Like DynamicUser
+// it reads a link on /run's tmpfs, which can't hold up anybody.
+func DynamicUserName(uid uint32) (string, bool) {
+	if !IsDynamicUID(uid) {
+		return "", false
+	}
+	buf := make([]byte, maxUserName+1)
+	n, err := unix.Readlink(DynamicUserDir+"/direct:"+strconv.FormatUint(uint64(uid), 10), buf)
+	if err != nil || n == 0 || n > maxUserName {
+		return "", false
+	}
+	// The other direction has to agree: links are replaced one by one.
+	name := string(buf[:n])
+	back, ok := DynamicUser(name)
+	return name, ok && back == uid
+}
+
+// DynamicUserEntry is a dynamic user that is in use.
+type DynamicUserEntry struct {
+	Name string
+	UID  uint32
+}
+
+// DynamicUsers lists them by number.
+func DynamicUsers() []DynamicUserEntry {
+	dir, err := unix.Open(DynamicUserDir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(dir)
+	var list []DynamicUserEntry
+	buf := make([]byte, 16384)
+	for {
+		n, err := unix.ReadDirent(dir, buf)
+		if err != nil || n <= 0 {
+			break
+		}
+		_, _, names := unix.ParseDirent(buf[:n], -1, nil)
+		for _, number := range names {
+			uid, err := strconv.ParseUint(number, 10, 32)
+			if err != nil {
+				continue
+			}
+			if name, ok := DynamicUserName(uint32(uid)); ok {
+				list = append(list, DynamicUserEntry{name, uint32(uid)})
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b DynamicUserEntry) int { return int(a.UID) - int(b.UID) })
+	return list
 }
 
 func readDynamicUser(dir int, name string) (uint32, bool) {

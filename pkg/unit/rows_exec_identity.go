@@ -7,7 +7,7 @@ func execIdentityRows() []*Row {
 		row(InExec, "CapabilityBoundingSet", kCapabilities(allBits), inExec(func(b *Exec) *uint64 { return &b.CapabilityBoundingSet }),
 			"Capabilities the processes can ever get.", "cap_net_bind_service cap_kill", since(21), settable, full),
 		row(InExec, "DynamicUser", kBoolFatal, inExec(func(b *Exec) *bool { return &b.DynamicUser }),
-			"Make up a user while the unit runs.", "yes", since(232), settable, partly("basics")),
+			"Make up a user while the unit runs.", "yes", since(232), settable, full),
 		row(InExec, "Environment", kEnvironment, inExec(func(b *Exec) *[]string { return &b.Environment }),
 			"Variables of the processes.", "LANG=C \"GREETING=good day\"", since(1), settable, full),
 		row(InExec, "EnvironmentFile", kEnvFiles, inExec(func(b *Exec) *[]EnvironmentFile { return &b.EnvironmentFiles }),

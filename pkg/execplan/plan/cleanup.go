@@ -8,13 +8,14 @@ type Cleanup struct {
 	Directories []CleanupDirectory
 	TmpDirs     []string // of PrivateTmp=
 	Credentials string   // directory, "" none
-	DynamicUser string   // name to give back, "" none
-	RemoveIPC   bool     // IPC objects of User, or of DynamicUser
-	User        string
-	Dead        *Utmp // utmp record to close, with PID, Signal and Status
-	DeadPID     int32
-	DeadSignal  int32
-	DeadStatus  int32
+	// DynamicUser and DynamicGroup are names to give back, "" none. A group of its own has a number of the same range.
+	DynamicUser, DynamicGroup string
+	RemoveIPC                 bool // IPC objects of User, or of DynamicUser
+	User                      string
+	Dead                      *Utmp // utmp record to close, with PID, Signal and Status
+	DeadPID                   int32
+	DeadSignal                int32
+	DeadStatus                int32
 }
 
 // CleanupDirectory is one directory to remove, with the links to it.
