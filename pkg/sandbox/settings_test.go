@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -90,6 +91,7 @@ func TestUserNamespacePath(t *testing.T) {
 		if want, err = os.Readlink(path); err == nil && want != own {
 			break
 		}
+		time.Sleep(5 * time.Millisecond)
 	}
 	s := newStart(t, `readlink /proc/self/ns/user`)
 	s.exec.Sandbox = sandboxWith(func(s *unit.Sandbox) { s.UserNamespacePath = path })
