@@ -25,6 +25,7 @@ import (
 	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/job"
 	"github.com/muster-init/muster/pkg/loader"
+	"github.com/muster-init/muster/pkg/notify"
 	"github.com/muster-init/muster/pkg/spawn"
 	"github.com/muster-init/muster/pkg/unit"
 	"github.com/muster-init/muster/pkg/unit/value"
@@ -305,4 +306,27 @@ func processState(pid int32) byte {
 		}
 	}
 	return 0
+}
+
+// notifySupervisor tells whoever started this manager (a container manager, or the system's manager for that of a user) about its state.
+func (m *Manager) notifySupervisor(text ...string) {
+	socket := os.Getenv("NOTIFY_SOCKET")
+	if socket == "" {
+		return
+	}
+	s, err := notify.Open(socket)
+	if err == nil {
+		defer s.Close()
+		err = s.Send(text...)
+	}
+	if err != nil {
+		m.log.debug("", "%v", err)
+	}
+}
+
+func (m *Manager) notifyReady(status string) { m.notifySupervisor("READY=1", "STATUS="+status) }
+
+// notifyReloading announces a reload or a re-execution, which notifyReady ends: Type=notify-reload of user@.service counts on both.
+func (m *Manager) notifyReloading() {
+	m.notifySupervisor("RELOADING=1", fmt.Sprintf("MONOTONIC_USEC=%d", clock(unix.CLOCK_MONOTONIC)), "STATUS=Reloading configuration.")
 }
