@@ -54,6 +54,9 @@ var bootSteps = []step{
 // Main runs the manager and returns its exit status; as PID 1 it doesn't return.
 func Main(o Options) int {
 	m := newManager(o)
+	if o.Test {
+		return m.test()
+	}
 	if o.Deserialize {
 		// The state is in the memory files already: a crash before they are read again has to lead to another try.
 		m.stateFDs = o.StateFDs
@@ -72,6 +75,43 @@ func Main(o Options) int {
 		}
 	}
 	return m.serve()
+}
+
+// test shows what a boot would start, in the order in which the jobs would be queued, and starts nothing (--test). Nothing outside is touched: no
+// generator runs, no socket, control group or file is made.
+func (m *Manager) test() int {
+	for _, err := range []error{m.learnFacts(), m.readKernelCommandLine(), m.readConfiguration()} {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "muster:", err)
+		}
+	}
+	m.clocks = &clocks{m: m, zones: newZones()}
+	m.makeEngine()
+	wished := m.opt.Unit
+	if wished == "" {
+		wished = "default.target"
+	}
+	plan := m.eng.Plan(wished, job.Start, job.Replace)
+	if plan.Err != nil {
+		fmt.Fprintf(os.Stderr, "muster: %s: %s\n", wished, plan.Err.Message)
+		return 1
+	}
+	fmt.Println("-> By units:")
+	for _, u := range m.eng.Units() {
+		cfg := u.Config()
+		fmt.Printf("\t-> Unit %s:\n\t\tDescription: %s\n\t\tUnit Load State: %s\n", u.Name(), cfg.Unit.Description, cfg.LoadState)
+		if cfg.FragmentPath != "" {
+			fmt.Printf("\t\tFragment Path: %s\n", cfg.FragmentPath)
+		}
+	}
+	fmt.Println("-> By jobs:")
+	for i, p := range plan.Jobs {
+		fmt.Printf("\t-> Job %d:\n\t\tAction: %s -> %s\n\t\tForced: no\n\t\tRequired: %t\n", i+1, p.Unit, p.Type, p.Required)
+	}
+	for _, d := range plan.Dropped {
+		fmt.Printf("\t-> Given up: %+v\n", d)
+	}
+	return 0
 }
 
 func newManager(o Options) *Manager {
