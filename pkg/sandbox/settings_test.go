@@ -31,7 +31,7 @@ func TestNewerSettings(t *testing.T) {
 		{"ProtectHostname=private", `hostname seen && hostname`, "seen", set(func(s *unit.Sandbox) { s.ProtectHostname = "private" })},
 		{"ProtectHostname=yes", `hostname seen 2>/dev/null || echo refused`, "refused", set(func(s *unit.Sandbox) { s.ProtectHostname = "yes" })},
 		{"PrivateBPF", `grep -c " /sys/fs/bpf .* bpf " /proc/self/mountinfo`, "1", set(func(s *unit.Sandbox) { s.PrivateBPF = "yes" })},
-		{"PrivatePIDs", `echo $$; ls /proc | grep -c "^[0-9]*$"`, "1\n3", set(func(s *unit.Sandbox) { s.PrivatePIDs = "yes" })},
+		{"PrivatePIDs", `echo $$; set -- /proc/[0-9]*; echo $#`, "1\n1", set(func(s *unit.Sandbox) { s.PrivatePIDs = "yes" })},
 		{"PrivatePIDs, PrivateUsers", `echo $$; id -u; wc -l </proc/self/uid_map`, "1\n0\n1",
 			set(func(s *unit.Sandbox) { s.PrivatePIDs, s.PrivateUsers = "yes", "self" })},
 	} {
