@@ -20,7 +20,7 @@ type powerAction struct {
 	manager string // method of the manager that does it at once
 	logind  string // method of logind that asks it to
 	flags   uint64 // of logind's …WithFlags method
-	reboot  int    // command of reboot(2), 0 without one
+	reboot  uint32 // command of reboot(2), 0 without one
 	when    string // type for ScheduleShutdown
 	doing   string
 }

@@ -7,9 +7,9 @@ import (
 )
 
 // rebootNow is reboot(2), for LINUX_REBOOT_CMD_RESTART with the argument if there is one.
-func rebootNow(command int, argument string) error {
+func rebootNow(command uint32, argument string) error {
 	if argument == "" || command != unix.LINUX_REBOOT_CMD_RESTART {
-		return unix.Reboot(command)
+		return unix.Reboot(int(int32(command))) // the kernel takes 32 bits, whatever their sign
 	}
 	text, err := unix.BytePtrFromString(argument)
 	if err != nil {

@@ -148,10 +148,10 @@ func isNetwork(m *unit.Mount) bool {
 // isExtrinsicMount reports mounts that are there before the manager and stay after it.
 func isExtrinsicMount(where string) bool {
 	switch where {
-	case "/", "/usr", "/etc", "/run/initramfs":
+	case "/", "/usr", "/etc", "/run/initramfs", "/run/nextroot":
 		return true
 	}
-	for _, p := range []string{"/proc", "/sys", "/dev", "/run/initramfs"} {
+	for _, p := range []string{"/proc", "/sys", "/dev", "/run/initramfs", "/run/nextroot"} {
 		if where == p || strings.HasPrefix(where, p+"/") {
 			return true
 		}

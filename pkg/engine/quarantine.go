@@ -95,6 +95,11 @@ func QuarantineRecord(name string, record []byte, q Quarantine) ([]byte, error) 
 	return json.Marshal(r)
 }
 
+// StoresDescriptors reports whether the unit holds descriptors that are to be given back to it.
+func (e *Engine) StoresDescriptors(u *Unit) bool {
+	return u.cfg.Type == unit.TypeService && len(u.get().Handles) > 0
+}
+
 // CheckVersion reports whether records can be restored by this program at all.
 func CheckVersion(records map[string][]byte) error {
 	var r engineRecord

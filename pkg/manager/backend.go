@@ -102,13 +102,7 @@ func (b backend) setWatchdogs() {
 	b.m.saveShell()
 }
 
-// SwitchRoot is for initrds, which this manager doesn't serve yet.
-func (b backend) SwitchRoot(root, init string) error {
-	if !inInitrd() {
-		return bus.Errorf(bus.ErrFailed, "Not in an initrd: the root is not switched.")
-	}
-	return bus.Errorf(bus.ErrNotSupported, "Switching to %s is not supported yet.", root)
-}
+func (b backend) SwitchRoot(root, init string) error { return b.m.requestSwitchRoot(root, init) }
 
 func (b backend) ControlGroup(name string) string {
 	if name == "-.slice" && b.m.cg.tree != nil {
@@ -201,7 +195,7 @@ func (b backend) Runtime() busapi.Runtime {
 		ServiceWatchdogs: m.eng.Watchdogs(), ExitCode: uint8(m.exitStatus), InstalledJobs: m.installedJobs, FailedJobs: m.failedJobs,
 		RuntimeWatchdogUSec: m.cfg.RuntimeWatchdogUSec, RebootWatchdogUSec: m.cfg.RebootWatchdogUSec, KExecWatchdogUSec: m.cfg.KExecWatchdogUSec,
 		RuntimeWatchdogPreUSec: m.cfg.RuntimeWatchdogPreUSec, WatchdogGovernor: m.cfg.RuntimeWatchdogPreGovernor,
-		Reloading: m.reloading,
+		SoftRebootsCount: m.softReboots, Reloading: m.reloading,
 	}
 }
 

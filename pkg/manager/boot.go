@@ -167,7 +167,7 @@ func (m *Manager) prepareProcess() error {
 }
 
 func (m *Manager) mountKernelFileSystems() error {
-	if !m.system || m.opt.Deserialize {
+	if !m.system || m.opt.Deserialize && !m.opt.SwitchedRoot {
 		m.container = m.system && kernel.InContainer()
 		return nil
 	}

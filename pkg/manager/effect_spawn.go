@@ -71,6 +71,14 @@ func (m *Manager) prepareSpawning() error {
 		}
 		errs = append(errs, err)
 	}
+	if spare := m.opt.Executor; spare >= 0 {
+		_ = kernel.SetCloexec(spare, true)
+		if image < 0 {
+			image = spare
+		} else {
+			_ = unix.Close(spare)
+		}
+	}
 	if image < 0 {
 		m.log.err("", "Only services that need no executor can start: %v", errors.Join(errs...))
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/kernel"
 )
 
 // emergency is what is left when the manager cannot do its work: it says why, gives a root shell on the console again and again, and reaps. PID 1
@@ -19,6 +21,7 @@ func (m *Manager) emergency(reason error) int {
 		m.console.write("muster: " + reason.Error() + "\r\n")
 		return 1
 	}
+	_ = kernel.Heartbeat(0)
 	for {
 		m.console.write("\r\nmuster: " + reason.Error() + "\r\nA root shell on the console follows; the machine restarts from its exit with `reboot -f`.\r\n")
 		m.consoleShell(m.cfg != nil && m.cfg.CrashShell)

@@ -33,7 +33,7 @@ const (
 // runGenerators runs all generators in parallel and waits for them. At boot nothing else can be done meanwhile, because units can't be loaded before; it
 // is bounded by generatorTimeout. A reload runs them on a worker (see reload.go).
 func (m *Manager) runGenerators() error {
-	if m.opt.Deserialize || !m.opt.Generators {
+	if m.opt.Deserialize && !m.opt.SwitchedRoot || !m.opt.Generators {
 		return nil
 	}
 	m.stamps.GeneratorsStart = m.now()

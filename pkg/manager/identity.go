@@ -11,7 +11,7 @@ import (
 
 // setIdentity sets host name, machine ID and the loopback interface, as PID 1 of a machine has to before anything else runs.
 func (m *Manager) setIdentity() error {
-	if !m.system || m.opt.Deserialize {
+	if !m.system || m.opt.Deserialize && !m.opt.SwitchedRoot {
 		return nil
 	}
 	var errs []string

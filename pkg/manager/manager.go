@@ -90,6 +90,9 @@ type Manager struct {
 	objective      objective
 	exitStatus     int
 	rebootArgument string
+	newRoot        string // of objectiveSwitchRoot
+	newInit        string // to execute there, "" this program
+	softReboots    uint32
 
 	ctrlAltDelStart uint64
 	ctrlAltDelCount int

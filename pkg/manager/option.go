@@ -27,6 +27,7 @@ type Options struct {
 	Fallback         fallback // the image that a crash leads back to
 	Returned         bool     // this image was the one that a crash led back to
 	Back             fallback // with Returned: what it was kept with
+	Executor         int      // image of the executor that is used where there is none on disk, -1 none
 	SwitchedRoot     bool     // this image was executed by switch-root
 	Prove            bool     // a trial of this image, see Prove
 	DefaultStdout    string
@@ -44,7 +45,7 @@ type Options struct {
 
 // DefaultOptions is what holds when nobody says anything.
 func DefaultOptions() Options {
-	return Options{LogLevel: -1, ServiceWatchdogs: true, Generators: true, StateFDs: [2]int{-1, -1}, CrashRecord: -1, Fallback: noFallback, Back: noFallback}
+	return Options{LogLevel: -1, ServiceWatchdogs: true, Generators: true, StateFDs: [2]int{-1, -1}, CrashRecord: -1, Executor: -1, Fallback: noFallback, Back: noFallback}
 }
 
 // ErrHelp asks the caller to print the help, ErrVersion the version.
@@ -144,6 +145,11 @@ func (o *Options) argument(name, val string, has bool, need func() (string, erro
 		var v string
 		if v, err = need(); err == nil {
 			o.Settings = append(o.Settings, optionSettings[name]+"="+v)
+		}
+	case "--executor":
+		var v string
+		if v, err = need(); err == nil {
+			o.Executor, err = strconv.Atoi(v)
 		}
 	case "--switched-root":
 		o.SwitchedRoot = true

@@ -40,6 +40,7 @@ type shellState struct {
 	WatchdogDevice string           `json:"watchdog_device,omitempty"`
 	Watchdogs      watchdogOverride `json:"watchdogs,omitzero"`
 	GUID           string           `json:"guid"`
+	SoftReboots    uint32           `json:"soft_reboots,omitempty"`
 	RebootArgument string           `json:"reboot_argument,omitempty"`
 }
 
@@ -111,7 +112,10 @@ func (m *Manager) restoreShell(records map[string][]byte) {
 	m.crashes, m.exitStatus, m.rebootArgument = s.Crashes, s.ExitStatus, s.RebootArgument
 	m.clientEnvironment, m.generatedEnvironment, m.restored, m.suspect = s.Environment, s.Generated, s, s.Suspect
 	m.environment = mergeEnvironment(m.defaultEnvironment(), m.clientEnvironment)
-	m.watchdogOverride = s.Watchdogs
+	m.watchdogOverride, m.softReboots = s.Watchdogs, s.SoftReboots
+	if m.opt.SwitchedRoot {
+		m.stamps = timestamps{Kernel: s.Stamps.Kernel, InitRD: s.Stamps.InitRD, Userspace: m.now()}
+	}
 	if s.GUID != "" {
 		m.guid = s.GUID
 	}
@@ -145,7 +149,7 @@ func (m *Manager) saveShell() {
 	}
 	s := shellState{
 		Kept: map[string]int{}, Began: m.began, Environment: m.clientEnvironment, Generated: m.generatedEnvironment, ExitStatus: m.exitStatus, Booted: m.booted, Stamps: m.stamps, Crashes: m.crashes,
-		GUID: m.guid, RebootArgument: m.rebootArgument, Suspect: m.suspect, Watchdogs: m.watchdogOverride, LogLevel: m.log.override, LogTarget: m.log.targetOverride, ShowStatus: m.console.override,
+		GUID: m.guid, SoftReboots: m.softReboots, RebootArgument: m.rebootArgument, Suspect: m.suspect, Watchdogs: m.watchdogOverride, LogLevel: m.log.override, LogTarget: m.log.targetOverride, ShowStatus: m.console.override,
 	}
 	for name, fd := range m.keptFDs {
 		s.Kept[name] = fd // not taken over yet: a crash until then must not lose it
@@ -183,7 +187,7 @@ func (m *Manager) putRecord(key string, v any) {
 }
 
 // ownArguments are the options that an image gives the next one; they are not handed on.
-var ownArguments = []string{"--deserialize", "--crashed", "--crash-record", "--fallback", "--returned"}
+var ownArguments = []string{"--deserialize", "--crashed", "--crash-record", "--fallback", "--returned", "--switched-root", "--executor"}
 
 // reexecArguments are argv of the next image.
 func (m *Manager) reexecArguments(crashed bool) []string {
@@ -308,6 +312,9 @@ func (m *Manager) restoreOrStart() error {
 		m.adopt()
 		m.box.end()
 		m.openTables()
+		if m.opt.SwitchedRoot {
+			m.startDefault() // what goes on has been taken over, and now the system boots
+		}
 		m.openDevices()
 		if m.booted {
 			m.notifyReady("Ready.")

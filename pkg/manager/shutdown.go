@@ -96,10 +96,15 @@ func (m *Manager) finish() int {
 	if !m.system {
 		return m.exitStatus
 	}
+	_ = kernel.Heartbeat(0) // no loop comes round any more
 	m.console.status("", "%s", map[objective]string{
 		objectiveReboot: "Rebooting.", objectivePoweroff: "Powering off.", objectiveHalt: "Halting.", objectiveKexec: "Starting the new kernel.",
-		objectiveExit: "Exiting the container.", objectiveSoftReboot: "Restarting the userspace.",
+		objectiveExit: "Exiting the container.", objectiveSoftReboot: "Restarting the userspace.", objectiveSwitchRoot: "Switching root.",
 	}[m.objective])
+	if m.objective == objectiveSoftReboot || m.objective == objectiveSwitchRoot {
+		err := m.switchAndRestart()
+		return m.emergency(err)
+	}
 	m.leaveWatchdog()
 	m.killAll()
 	unix.Sync()
@@ -194,10 +199,24 @@ func (m *Manager) killAll() {
 	}
 }
 
+// executeKexec runs `kexec -e`, which starts the kernel that was loaded before (kexec(8)); it returns if there is none, or no such program.
+func (m *Manager) executeKexec() {
+	p, err := os.StartProcess("/sbin/kexec", []string{"kexec", "-e"}, &os.ProcAttr{Files: []*os.File{nil, os.Stderr, os.Stderr}, Env: os.Environ()})
+	if err != nil {
+		return // reboot(2) does the same, but for a kernel that was loaded in the old way
+	}
+	for {
+		pid, err := unix.Wait4(-1, nil, 0, nil)
+		if pid == p.Pid || err == unix.ECHILD {
+			return
+		}
+	}
+}
+
 // rebootNow asks the kernel. In a pid namespace this ends the namespace and tells the outside by the signal PID 1 dies of
 // (pid_namespaces(7)).
 func (m *Manager) rebootNow(o objective) {
-	cmd := map[objective]int{
+	cmd := map[objective]uint32{
 		objectiveReboot: unix.LINUX_REBOOT_CMD_RESTART, objectivePoweroff: unix.LINUX_REBOOT_CMD_POWER_OFF,
 		objectiveHalt: unix.LINUX_REBOOT_CMD_HALT, objectiveKexec: unix.LINUX_REBOOT_CMD_KEXEC,
 	}[o]
@@ -206,7 +225,10 @@ func (m *Manager) rebootNow(o objective) {
 			return
 		}
 	}
-	err := unix.Reboot(cmd)
+	if o == objectiveKexec && !m.container {
+		m.executeKexec()
+	}
+	err := unix.Reboot(int(int32(cmd))) // the kernel takes 32 bits, whatever their sign
 	if m.container {
 		// Without CAP_SYS_BOOT the exit status is all that the container manager gets to see (systemd's container interface: 133 is a reboot).
 		if o == objectiveReboot {

@@ -150,6 +150,16 @@ func (l *Log) Copy(to File) error {
 	return nil
 }
 
+// Keys lists the keys of the live records, sorted; the batch is not part of them.
+func (l *Log) Keys() []string {
+	keys := make([]string, 0, len(l.live))
+	for k := range l.live {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
 // Len is the number of live records, Size the bytes of the current file.
 func (l *Log) Len() int    { return len(l.live) }
 func (l *Log) Size() int64 { return l.end }
