@@ -27,16 +27,17 @@ const executorName = "muster-executor"
 
 // spawner starts the processes of units and keeps what belongs to each until it was reaped.
 type spawner struct {
-	m        *Manager
-	start    *spawn.Spawner
-	image    int    // the executor's, -1 if there is none
-	helpers  string // directory of the programs that children execute
-	children map[int32]*child
-	cleanups map[string]*child       // by unit: what takes away the leftovers of its last activation
-	exported map[string]journalState // by unit: what journald was told last
-	filters  execplan.FilterCache
-	degraded map[string]degradation // by unit: what its last start went on without
-	rare     map[string]bool        // files for journald beside invocations that are there; nil: not looked yet
+	m         *Manager
+	start     *spawn.Spawner
+	image     int    // the executor's, -1 if there is none
+	helpers   string // directory of the programs that children execute
+	children  map[int32]*child
+	cleanups  map[string]*child // by unit: what takes away the leftovers of its last activation
+	forgotten []forgotten
+	exported  map[string]journalState // by unit: what journald was told last
+	filters   execplan.FilterCache
+	degraded  map[string]degradation // by unit: what its last start went on without
+	rare      map[string]bool        // files for journald beside invocations that are there; nil: not looked yet
 }
 
 type child struct {

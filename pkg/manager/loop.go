@@ -93,6 +93,7 @@ func (m *Manager) turn() {
 	m.bus.expire()
 	m.bus.flush()
 	m.settleCgroups()
+	m.spawner.forgetDue()
 	m.trimWhenIdle()
 	m.clocks.arm()
 }
@@ -152,7 +153,7 @@ func (m *Manager) timeoutUSec() int64 {
 	if m.eng.Runnable() || m.childrenEnded {
 		return 0
 	}
-	deadline := min(m.eng.Deadline(), m.trimDeadline(), m.mounts.deadline(), m.bus.deadline(), m.alarms.deadline())
+	deadline := min(m.eng.Deadline(), m.trimDeadline(), m.mounts.deadline(), m.bus.deadline(), m.alarms.deadline(), m.spawner.forgetDeadline())
 	if deadline == machine.Never {
 		return -1
 	}

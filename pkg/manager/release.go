@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/execplan/plan"
@@ -162,12 +164,55 @@ func (s *spawner) findRare() {
 	}
 }
 
-// forgetJournal takes that away again.
+// forgotten is an unloaded unit whose files for journald are still there.
+type forgotten struct {
+	unit string
+	at   uint64 // monotonic µs: when they go
+}
+
+const (
+	// forgetHoldUSec is how long journald may take to read what a unit said last: it looks at the files when it comes to the message.
+	forgetHoldUSec = 5_000_000
+	// forgottenMax bounds the units whose files are kept that long.
+	forgottenMax = 4096
+)
+
+// forgetJournal takes that away again, a while after the unit was unloaded.
 func (s *spawner) forgetJournal(name string) {
 	if _, ok := s.exported[name]; !ok {
 		return
 	}
 	delete(s.exported, name)
+	s.forgotten = append(s.forgotten, forgotten{name, clock(unix.CLOCK_MONOTONIC) + forgetHoldUSec})
+	if len(s.forgotten) > forgottenMax {
+		s.forget(s.forgotten[0].unit)
+		s.forgotten = s.forgotten[1:]
+	}
+}
+
+// forgetDeadline is when the loop has to wake up for the next of them, machine.Never if there is none.
+func (s *spawner) forgetDeadline() uint64 {
+	if len(s.forgotten) == 0 {
+		return machine.Never
+	}
+	return s.forgotten[0].at
+}
+
+// forgetDue removes the files whose time has come.
+func (s *spawner) forgetDue() {
+	if len(s.forgotten) == 0 {
+		return
+	}
+	for now := clock(unix.CLOCK_MONOTONIC); len(s.forgotten) > 0 && s.forgotten[0].at <= now; s.forgotten = s.forgotten[1:] {
+		s.forget(s.forgotten[0].unit)
+	}
+}
+
+// forget removes them, unless the unit is back.
+func (s *spawner) forget(name string) {
+	if _, back := s.exported[name]; back {
+		return
+	}
 	files := execplan.NoJournalState(name)
 	if err := spawn.WriteState(files); err != nil {
 		s.m.log.warning(name, "%v", err)
