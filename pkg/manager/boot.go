@@ -49,6 +49,8 @@ var bootSteps = []step{
 	{"load units", (*Manager).openLoader, true},
 	{"serve the private bus", (*Manager).openBus, true},
 	{"restore or start", (*Manager).restoreOrStart, true},
+	// The last, because only the loop feeds it, and generators may take longer than it waits.
+	{"feed the hardware watchdog", (*Manager).openWatchdog, false},
 }
 
 // Main runs the manager and returns its exit status; as PID 1 it doesn't return.
@@ -253,7 +255,9 @@ func (m *Manager) openSources() error {
 		return err
 	}
 	kernel.ReserveThreads(threadsReserved)
-	m.openWatchdog()
+	if m.opt.Deserialize {
+		_ = m.openWatchdog() // it ticks already
+	}
 	if err := m.openSignals(); err != nil {
 		return err
 	}
@@ -265,15 +269,16 @@ func (m *Manager) openSources() error {
 }
 
 // openWatchdog begins to feed the hardware watchdog, the one of the last image if it had one open.
-func (m *Manager) openWatchdog() {
-	if !m.system || m.container {
-		return
+func (m *Manager) openWatchdog() error {
+	if !m.system || m.container || m.watch != nil {
+		return nil
 	}
 	m.watch = newWatchdogs(m)
 	if fd := m.kept("watchdog"); fd >= 0 {
 		m.watch.fd, m.watch.device = fd, m.restored.WatchdogDevice
 	}
 	m.watch.apply(settingsOf(m.cfg))
+	return nil
 }
 
 func (m *Manager) openSignals() error {
