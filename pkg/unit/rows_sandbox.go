@@ -21,7 +21,7 @@ func sandboxRows() []*Row {
 		row(InExec, "MemoryKSM", kTristateNo, inSandbox(func(b *Sandbox) *Tristate { return &b.MemoryKSM }),
 			"Merge equal pages of memory.", "yes", since(254), settable, full),
 		row(InExec, "MemoryTHP", kEnum("inherit", "disable", "madvise", "system"), inSandbox(func(b *Sandbox) *string { return &b.MemoryTHP }),
-			"Use of huge pages.", "disable", since(260), full),
+			"Use of huge pages.", "disable", since(260), partly("madvise is asked of the kernel; no test has seen it")),
 		row(InExec, "Personality", kPersonality, inSandbox(func(b *Sandbox) *string { return &b.Personality }),
 			"Architecture that uname(2) reports.", "x86", since(209), settable, full),
 		row(InExec, "PrivateBPF", kBoolEnum(one1(busEnum), "no", "yes"), inSandbox(func(b *Sandbox) *string { return &b.PrivateBPF }),
