@@ -120,7 +120,8 @@ func (w *World) checkConnections(name string) error {
 	prefix := strings.TrimSuffix(name, ".socket") + "@"
 	n := 0
 	for _, p := range w.E.Units() {
-		if strings.HasPrefix(p.Name(), prefix) && !p.ActiveState().IsInactiveOrFailed() {
+		// One that waits for its restart has given its connection back.
+		if strings.HasPrefix(p.Name(), prefix) && !p.ActiveState().IsInactiveOrFailed() && p.SubState() != "auto-restart" {
 			n++
 		}
 	}
