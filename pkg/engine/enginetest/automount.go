@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/unit"
@@ -64,7 +65,10 @@ func (w *World) performAutomount(f machine.Effect) error {
 			}
 			delete(w.autofs.openers, t)
 			_, there := w.kernel.told[q.Where]
-			if !o.expire && q.Errno == 0 && !there {
+			// One that vanishes while it is mounted again counts as mounted until that has ended; the opener then asks anew.
+			m := w.E.Unit(strings.TrimSuffix(q.Unit, ".automount") + ".mount")
+			remounting := m != nil && m.ActiveState() == machine.Reloading
+			if !o.expire && q.Errno == 0 && !there && !remounting {
 				return violation(openersAnswered, "an opener of %s goes on, but nothing is mounted there", q.Where)
 			}
 			if o.expire {

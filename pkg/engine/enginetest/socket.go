@@ -5,7 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/muster-init/muster/pkg/engine"
 	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/engine/service"
 	"github.com/muster-init/muster/pkg/unit"
 )
 
@@ -120,8 +122,7 @@ func (w *World) checkConnections(name string) error {
 	prefix := strings.TrimSuffix(name, ".socket") + "@"
 	n := 0
 	for _, p := range w.E.Units() {
-		// One that waits for its restart has given its connection back.
-		if strings.HasPrefix(p.Name(), prefix) && !p.ActiveState().IsInactiveOrFailed() && p.SubState() != "auto-restart" {
+		if strings.HasPrefix(p.Name(), prefix) && !p.ActiveState().IsInactiveOrFailed() && !restarted(p) {
 			n++
 		}
 	}
@@ -129,4 +130,10 @@ func (w *World) checkConnections(name string) error {
 		return violation(limitsHold, "%s serves %d connections, the limit is %d", name, n, limit)
 	}
 	return nil
+}
+
+// restarted tells of a service that waits for a restart or had one: it gave its connection back when it ended.
+func restarted(u *engine.Unit) bool {
+	m, ok := u.Machine().(*service.Machine)
+	return ok && (m.State().NRestarts > 0 || strings.HasPrefix(u.SubState(), "auto-restart"))
 }
