@@ -35,6 +35,9 @@ func (w *World) perform(f machine.Effect) error {
 		return w.check.stamped(q)
 	case machine.RemoveStamp:
 		delete(w.stamps, q.Unit)
+		if t := w.check.timers[q.Unit]; t != nil {
+			t.last = machine.Instant{} // cleaned: it never elapsed
+		}
 	case machine.WatchAutomount, machine.AckAutomount, machine.ExpireAutomount, machine.CloseAutomount:
 		return w.performAutomount(f)
 	case machine.CloseSockets:
