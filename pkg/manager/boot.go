@@ -188,6 +188,7 @@ func (m *Manager) learnFacts() error {
 	virt, _ := kernel.DetectVirtualization()
 	cmdline, err := kernel.CommandLine()
 	m.host = specifierContext(m)
+	m.initrd = inInitrd()
 	m.facts = &condition.Facts{
 		Root: "/", User: !m.system, Virtualization: virt.ID, Container: virt.Container, CommandLine: cmdline, Version: Version[:3],
 		CgroupRoot: "/sys/fs/cgroup", Credentials: os.Getenv("CREDENTIALS_DIRECTORY"), FirstBoot: firstBoot(),

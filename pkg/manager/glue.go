@@ -112,7 +112,7 @@ func (m *Manager) unitMessage(msg unit.Message) {
 }
 
 func (m *Manager) dependEnv() *depend.Env {
-	return &depend.Env{System: m.system, Initrd: inInitrd(), Container: m.container, NoDevices: m.noDevices}
+	return &depend.Env{System: m.system, Initrd: m.initrd, Container: m.container, NoDevices: m.noDevices}
 }
 
 func (m *Manager) openBus() error {

@@ -19,6 +19,7 @@ type Manager struct {
 	opt       Options
 	system    bool // PID 1 or --system; else a user manager
 	container bool
+	initrd    bool   // of the initramfs: told once, every look at the dependencies asks for it
 	guid      string // of the private bus
 	cfg       *unit.ManagerConfig
 	facts     *condition.Facts
