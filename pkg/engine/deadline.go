@@ -116,8 +116,9 @@ func (e *Engine) rearm() {
 	e.touched = e.touched[:0]
 }
 
-// expireMax bounds how often one Tick lets deadlines fire, so that a machine whose deadline stays in the past can't hold the loop.
-const expireMax = 100000
+// expireMax bounds how many deadlines one Tick lets fire: the rest are due at once again, after the shell has looked at its sources. So a thousand that
+// fall together, or a machine whose deadline stays in the past, do not hold the loop.
+const expireMax = 16
 
 // tick fires all deadlines that are due, in order.
 func (e *Engine) tick() {

@@ -12,7 +12,7 @@ import (
 )
 
 // reapMax bounds how many children are reaped before the other sources get their turn; the rest is found in the next one.
-const reapMax = 32
+const reapMax = 8
 
 // signalSource is the pipe that the raw signal handlers write to. SIGCHLD is only a hint: who has ended is asked for.
 type signalSource struct {
