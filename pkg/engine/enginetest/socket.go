@@ -7,7 +7,6 @@ import (
 
 	"github.com/muster-init/muster/pkg/engine"
 	"github.com/muster-init/muster/pkg/engine/machine"
-	"github.com/muster-init/muster/pkg/engine/service"
 	"github.com/muster-init/muster/pkg/unit"
 )
 
@@ -122,7 +121,7 @@ func (w *World) checkConnections(name string) error {
 	prefix := strings.TrimSuffix(name, ".socket") + "@"
 	n := 0
 	for _, p := range w.E.Units() {
-		if strings.HasPrefix(p.Name(), prefix) && !p.ActiveState().IsInactiveOrFailed() && !restarted(p) {
+		if strings.HasPrefix(p.Name(), prefix) && !p.ActiveState().IsInactiveOrFailed() && !w.restarted(p) {
 			n++
 		}
 	}
@@ -133,7 +132,6 @@ func (w *World) checkConnections(name string) error {
 }
 
 // restarted tells of a service that waits for a restart or had one: it gave its connection back when it ended.
-func restarted(u *engine.Unit) bool {
-	m, ok := u.Machine().(*service.Machine)
-	return ok && (m.State().NRestarts > 0 || strings.HasPrefix(u.SubState(), "auto-restart"))
+func (w *World) restarted(u *engine.Unit) bool {
+	return strings.HasPrefix(u.SubState(), "auto-restart") || strings.Contains(string(w.E.Record("unit/"+u.Name())), `"restarts":`)
 }
