@@ -26,7 +26,13 @@ func rewriteFlag() *bool {
 // RunScripts runs testdata/*.txt with units of the given types beside puppets.
 func RunScripts(t *testing.T, types ...machine.Descriptor) {
 	t.Helper()
-	files, err := filepath.Glob("testdata/*.txt")
+	RunScriptFiles(t, "testdata/*.txt", func(string) []machine.Descriptor { return append([]machine.Descriptor{Puppets()}, types...) })
+}
+
+// RunScriptFiles runs the files of a pattern, each with units of the types that are given for its name.
+func RunScriptFiles(t *testing.T, pattern string, types func(name string) []machine.Descriptor) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatal("no scripts", err)
 	}
@@ -36,7 +42,7 @@ func RunScripts(t *testing.T, types ...machine.Descriptor) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := NewScript(append([]machine.Descriptor{Puppets()}, types...)...).Run(string(want))
+			got, err := NewScript(types(filepath.Base(f))...).Run(string(want))
 			if err != nil {
 				t.Fatal(err)
 			}

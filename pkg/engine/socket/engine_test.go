@@ -1,8 +1,7 @@
 package socket_test
 
 import (
-	"os"
-	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/muster-init/muster/pkg/engine/enginetest"
@@ -14,25 +13,10 @@ import (
 // TestEngineScripts runs testdata/engine/*.txt: sockets in an engine, beside puppets, or beside services where a connection has to be
 // served (connect*.txt).
 func TestEngineScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/engine/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scripts", err)
-	}
-	for _, f := range files {
-		t.Run(filepath.Base(f), func(t *testing.T) {
-			want, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			types := []machine.Descriptor{enginetest.Puppets(), socket.Descriptor()}
-			if ok, _ := filepath.Match("connect*", filepath.Base(f)); ok {
-				types[0] = service.Descriptor()
-			}
-			got, err := enginetest.NewScript(types...).Run(string(want))
-			if err != nil {
-				t.Fatal(err)
-			}
-			enginetest.Compare(t, f, string(want), got)
-		})
-	}
+	enginetest.RunScriptFiles(t, "testdata/engine/*.txt", func(name string) []machine.Descriptor {
+		if strings.HasPrefix(name, "connect") {
+			return []machine.Descriptor{service.Descriptor(), socket.Descriptor()}
+		}
+		return []machine.Descriptor{enginetest.Puppets(), socket.Descriptor()}
+	})
 }
