@@ -25,8 +25,7 @@ func (m *Machine) Start(h machine.Host) machine.Answer {
 	case m.s.Opening != 0:
 		return machine.Accepted
 	}
-	if name := trigger(h.Unit()); !h.Peer(name).Loaded {
-		h.Log(control.LogErr, "", "Refusing to start, unit "+name+" to trigger not loaded.")
+	if !control.CanTrigger(h, trigger(h.Unit())) {
 		return machine.Refused
 	}
 	if !h.StartLimitOK() {

@@ -71,6 +71,7 @@ type State struct {
 
 // Machine is the state machine of one automount.
 type Machine struct {
+	control.Passive
 	s         State
 	supported bool
 }
@@ -103,12 +104,6 @@ func Descriptor(supported bool) machine.Descriptor {
 	}
 }
 
-// Reload does not apply to automounts.
-func (m *Machine) Reload(machine.Host) machine.Answer { return machine.Invalid }
-
-// CanReload is false.
-func (m *Machine) CanReload(*unit.Unit) bool { return false }
-
 // ActiveState is the active state that the sub-state maps to.
 func (m *Machine) ActiveState(*unit.Unit) machine.ActiveState { return active[m.s.Sub] }
 
@@ -122,12 +117,6 @@ func (m *Machine) Result() string {
 	}
 	return m.s.Result
 }
-
-// Held is false: a dead automount holds nothing.
-func (m *Machine) Held() bool { return false }
-
-// PIDs are none.
-func (m *Machine) PIDs() (main, control int32) { return 0, 0 }
 
 // lookEveryMinUSec is how often it is asked at most whether the mount is in use.
 const lookEveryMinUSec = 1_000_000

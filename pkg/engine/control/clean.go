@@ -1,6 +1,8 @@
 package control
 
 import (
+	"slices"
+
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/unit"
 )
@@ -13,6 +15,16 @@ var (
 
 // NameUnitBusy is the D-Bus name of the error that a unit is in use.
 const NameUnitBusy = "org.freedesktop.systemd1.UnitBusy"
+
+// Wanted tells whether the mask of CleanUnit names a kind; "all" is every one.
+func Wanted(mask []string, kind string) bool {
+	return slices.Contains(mask, kind) || slices.Contains(mask, "all")
+}
+
+// WantedKinds are those of kinds that the mask names.
+func WantedKinds(kinds, mask []string) []string {
+	return slices.DeleteFunc(kinds, func(k string) bool { return !Wanted(mask, k) })
+}
 
 // DirectoryKinds lists the kinds of directories that a unit's settings name, in the words of CleanUnit.
 func DirectoryKinds(cfg *unit.Unit) []string {

@@ -8,11 +8,9 @@ import (
 // Simple is what unit types have in common that are active or not and nothing else: targets and slices. They can't fail, be
 // reloaded or run a process, so no event and no time concerns them. It is the whole serializable state.
 type Simple struct {
+	Passive
 	Active bool `json:"active,omitempty"`
 }
-
-// Reload is not possible.
-func (*Simple) Reload(machine.Host) machine.Answer { return machine.Invalid }
 
 // Step ignores all events: nothing but jobs concerns the unit.
 func (*Simple) Step(machine.Host, machine.Event) {}
@@ -42,17 +40,8 @@ func (s *Simple) SubState() string {
 // Result is always success.
 func (*Simple) Result() string { return "success" }
 
-// CanReload is false.
-func (*Simple) CanReload(*unit.Unit) bool { return false }
-
-// Held is false: what the unit has goes with it.
-func (*Simple) Held() bool { return false }
-
 // ResetFailed does nothing: the unit can't fail.
 func (*Simple) ResetFailed(machine.Host) {}
-
-// PIDs are none.
-func (*Simple) PIDs() (main, control int32) { return 0, 0 }
 
 // CatchUp does nothing.
 func (*Simple) CatchUp(machine.Host) {}

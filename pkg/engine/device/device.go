@@ -15,6 +15,7 @@
 package device
 
 import (
+	"github.com/muster-init/muster/pkg/engine/control"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/job"
 	"github.com/muster-init/muster/pkg/unit"
@@ -46,6 +47,7 @@ type State struct {
 
 // Machine is the state machine of one device.
 type Machine struct {
+	control.Passive
 	s         State
 	supported bool
 }
@@ -79,12 +81,6 @@ func (m *Machine) Stop(machine.Host) machine.Answer {
 	}
 	return machine.Accepted
 }
-
-// Reload does not apply to devices.
-func (m *Machine) Reload(machine.Host) machine.Answer { return machine.Invalid }
-
-// CanReload is false.
-func (m *Machine) CanReload(*unit.Unit) bool { return false }
 
 // Step takes an event of the unit.
 func (m *Machine) Step(h machine.Host, ev machine.Event) {
@@ -139,14 +135,8 @@ func (m *Machine) SubState() string { return string(m.s.Sub) }
 // Result is "": devices have none.
 func (m *Machine) Result() string { return "" }
 
-// Held is false.
-func (m *Machine) Held() bool { return false }
-
 // ResetFailed has nothing to do: devices don't fail.
 func (m *Machine) ResetFailed(machine.Host) {}
-
-// PIDs are none.
-func (m *Machine) PIDs() (main, control int32) { return 0, 0 }
 
 // CatchUp has nothing to do: the shell lists all devices after a restart of the manager.
 func (m *Machine) CatchUp(machine.Host) {}

@@ -1,8 +1,6 @@
 package mount
 
 import (
-	"slices"
-
 	"github.com/muster-init/muster/pkg/engine/control"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/unit"
@@ -144,9 +142,7 @@ func (m *Machine) Clean(h machine.Host, mask []string) *machine.Error {
 	if m.s.Sub != Dead || m.busy() {
 		return control.ErrUnitBusy
 	}
-	kinds := slices.DeleteFunc(m.CanClean(h.Unit()), func(k string) bool {
-		return !slices.Contains(mask, k) && !slices.Contains(mask, "all")
-	})
+	kinds := control.WantedKinds(m.CanClean(h.Unit()), mask)
 	if len(kinds) == 0 {
 		return control.ErrNothingToClean
 	}

@@ -23,8 +23,7 @@ func (m *Machine) Start(h machine.Host) machine.Answer {
 	if m.s.Watching != 0 {
 		return machine.Accepted
 	}
-	if name := Trigger(h.Unit()); !h.Peer(name).Loaded {
-		h.Log(control.LogErr, "", "Refusing to start, unit "+name+" to trigger not loaded.")
+	if !control.CanTrigger(h, Trigger(h.Unit())) {
 		return machine.Refused
 	}
 	if !h.StartLimitOK() {

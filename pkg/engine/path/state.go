@@ -1,6 +1,7 @@
 package path
 
 import (
+	"github.com/muster-init/muster/pkg/engine/control"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/job"
 	"github.com/muster-init/muster/pkg/unit"
@@ -50,7 +51,10 @@ type State struct {
 }
 
 // Machine is the state machine of one path.
-type Machine struct{ s State }
+type Machine struct {
+	control.Passive
+	s State
+}
 
 // New makes a path that is dead.
 func New() *Machine { return &Machine{s: State{Sub: Dead}} }
@@ -87,12 +91,6 @@ func Descriptor() machine.Descriptor {
 	}
 }
 
-// Reload does not apply to paths.
-func (m *Machine) Reload(machine.Host) machine.Answer { return machine.Invalid }
-
-// CanReload is false.
-func (m *Machine) CanReload(*unit.Unit) bool { return false }
-
 // Deadline is never.
 func (m *Machine) Deadline(*unit.Unit) uint64 { return machine.Never }
 
@@ -112,12 +110,6 @@ func (m *Machine) Result() string {
 	}
 	return m.s.Result
 }
-
-// Held is false: a dead path holds nothing.
-func (m *Machine) Held() bool { return false }
-
-// PIDs are none.
-func (m *Machine) PIDs() (main, control int32) { return 0, 0 }
 
 // TriggerDetails is the path for the activated unit.
 func (m *Machine) TriggerDetails() []string {

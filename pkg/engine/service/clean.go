@@ -20,21 +20,8 @@ func (m *Machine) Clean(h machine.Host, mask []string) *machine.Error {
 	if m.s.Pending != nil || m.s.Sub != Dead && m.s.Sub != DeadResourcesPinned {
 		return control.ErrUnitBusy
 	}
-	wanted := func(kind string) bool {
-		for _, k := range mask {
-			if k == kind || k == "all" {
-				return true
-			}
-		}
-		return false
-	}
-	var kinds []string
-	for _, k := range control.DirectoryKinds(h.Unit()) {
-		if wanted(k) {
-			kinds = append(kinds, k)
-		}
-	}
-	cleanStore := wanted("fdstore") && len(m.s.Store) > 0
+	kinds := control.WantedKinds(control.DirectoryKinds(h.Unit()), mask)
+	cleanStore := control.Wanted(mask, "fdstore") && len(m.s.Store) > 0
 	if len(kinds) == 0 && !cleanStore {
 		return control.ErrNothingToClean
 	}

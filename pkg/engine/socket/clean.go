@@ -1,8 +1,6 @@
 package socket
 
 import (
-	"slices"
-
 	"github.com/muster-init/muster/pkg/engine/control"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/unit"
@@ -16,12 +14,7 @@ func (m *Machine) Clean(h machine.Host, mask []string) *machine.Error {
 	if m.s.Pending != nil || m.s.Sub != Dead {
 		return control.ErrUnitBusy
 	}
-	var kinds []string
-	for _, k := range m.CanClean(h.Unit()) {
-		if slices.Contains(mask, k) || slices.Contains(mask, "all") {
-			kinds = append(kinds, k)
-		}
-	}
+	kinds := control.WantedKinds(m.CanClean(h.Unit()), mask)
 	if len(kinds) == 0 {
 		return control.ErrNothingToClean
 	}

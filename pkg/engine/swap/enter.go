@@ -1,8 +1,6 @@
 package swap
 
 import (
-	"slices"
-
 	"github.com/muster-init/muster/pkg/engine/control"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/unit"
@@ -127,9 +125,7 @@ func (m *Machine) Clean(h machine.Host, mask []string) *machine.Error {
 	if m.s.Sub != Dead || m.s.Spawning != 0 {
 		return control.ErrUnitBusy
 	}
-	kinds := slices.DeleteFunc(m.CanClean(h.Unit()), func(k string) bool {
-		return !slices.Contains(mask, k) && !slices.Contains(mask, "all")
-	})
+	kinds := control.WantedKinds(m.CanClean(h.Unit()), mask)
 	if len(kinds) == 0 {
 		return control.ErrNothingToClean
 	}

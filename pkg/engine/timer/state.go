@@ -1,6 +1,7 @@
 package timer
 
 import (
+	"github.com/muster-init/muster/pkg/engine/control"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/job"
 	"github.com/muster-init/muster/pkg/unit"
@@ -56,7 +57,10 @@ type State struct {
 }
 
 // Machine is the state machine of one timer.
-type Machine struct{ s State }
+type Machine struct {
+	control.Passive
+	s State
+}
 
 // New makes a timer that is dead.
 func New() *Machine { return &Machine{s: State{Sub: Dead}} }
@@ -95,12 +99,6 @@ func Descriptor() machine.Descriptor {
 	}
 }
 
-// Reload does not apply to timers.
-func (m *Machine) Reload(machine.Host) machine.Answer { return machine.Invalid }
-
-// CanReload is false.
-func (m *Machine) CanReload(*unit.Unit) bool { return false }
-
 // Deadline is never: the windows say more.
 func (m *Machine) Deadline(*unit.Unit) uint64 { return machine.Never }
 
@@ -117,12 +115,6 @@ func (m *Machine) Result() string {
 	}
 	return m.s.Result
 }
-
-// Held is false: a dead timer holds nothing.
-func (m *Machine) Held() bool { return false }
-
-// PIDs are none.
-func (m *Machine) PIDs() (main, control int32) { return 0, 0 }
 
 // WatchesClock marks the machine as one that wants ClockChanged.
 func (m *Machine) WatchesClock() {}

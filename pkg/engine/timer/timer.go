@@ -1,7 +1,6 @@
 package timer
 
 import (
-	"slices"
 	"strconv"
 
 	"github.com/muster-init/muster/pkg/engine/control"
@@ -21,8 +20,7 @@ func (m *Machine) Start(h machine.Host) machine.Answer {
 	if m.s.Stamp != 0 {
 		return machine.Accepted
 	}
-	if name := trigger(h.Unit()); !h.Peer(name).Loaded {
-		h.Log(control.LogErr, "", "Refusing to start, unit "+name+" to trigger not loaded.")
+	if !control.CanTrigger(h, trigger(h.Unit())) {
 		return machine.Refused
 	}
 	if !h.StartLimitOK() {
@@ -264,7 +262,7 @@ func (m *Machine) CanClean(cfg *unit.Unit) []string {
 
 // Clean removes the stamp file.
 func (m *Machine) Clean(h machine.Host, mask []string) *machine.Error {
-	if !slices.Contains(mask, "state") && !slices.Contains(mask, "all") || !h.Unit().GetTimer().Persistent {
+	if !control.Wanted(mask, "state") || !h.Unit().GetTimer().Persistent {
 		return &machine.Error{Name: "org.freedesktop.systemd1.NothingToClean", Message: "No matching resources found."}
 	}
 	m.s.LastTrigger = machine.Instant{}
