@@ -30,8 +30,11 @@ var (
 	rootName  = flag.String("root", "trixie", "prepared root to run in")
 )
 
-// oneTimeout bounds one scenario; none takes more than a few seconds.
+// oneTimeout bounds one try of a scenario; none takes more than a few seconds.
 const oneTimeout = 60 * time.Second
+
+// tries bounds how often a scenario that fails is run again.
+const tries = 3
 
 // harness boots one init and runs scenarios in it.
 type harness struct {
@@ -44,8 +47,19 @@ type harness struct {
 	degraded string
 	passed   int
 	failed   []string
-	shaky    []string // passed at the second try only
+	shaky    []string // passed at a later try only
 	known    []string // fail because of what is missing, with the reason
+}
+
+// summary is what stands at the end of the output.
+var summary []string
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, line := range summary {
+		fmt.Println(line)
+	}
+	os.Exit(code)
 }
 
 func TestScenarios(t *testing.T) {
@@ -97,65 +111,81 @@ func (h *harness) runAll(t *testing.T, names []string) {
 			h.failed = append(h.failed, name)
 		}
 	}
-	fmt.Printf("scenarios on %s: %d passed, %d failed, in %.0f s\n", h.program.Name, h.passed, len(h.failed), time.Since(began).Seconds())
+	h.summarize(time.Since(began))
+}
+
+// summarize notes what TestMain prints behind the long list of the tests.
+func (h *harness) summarize(took time.Duration) {
+	say := func(format string, args ...any) { summary = append(summary, fmt.Sprintf(format, args...)) }
+	say("scenarios on %s: %d passed, %d failed, in %.0f s", h.program.Name, h.passed, len(h.failed), took.Seconds())
 	if h.degraded != "" {
-		fmt.Printf("    %s booted degraded: %s\n", h.program.Name, h.degraded)
+		say("    %s booted degraded: %s", h.program.Name, h.degraded)
 	}
 	for _, name := range h.shaky {
-		fmt.Printf("    only at the second try on %s: %s\n", h.program.Name, name)
+		say("    only at a later try on %s: %s", h.program.Name, name)
 	}
 	for _, text := range h.known {
-		fmt.Printf("    not there yet on %s: %s\n", h.program.Name, text)
+		say("    not there yet on %s: %s", h.program.Name, text)
 	}
 	for _, name := range h.failed {
-		fmt.Printf("    failed on %s: %s\n", h.program.Name, name)
+		say("    failed on %s: %s", h.program.Name, name)
 	}
 }
 
+// runOne gives a scenario up to three tries, each after the first on a boot of its own: machines are shared and noisy, on systemd's side too. What
+// needed more than one is said in the end.
 func (h *harness) runOne(t *testing.T, name string) {
-	ctx, cancel := context.WithTimeout(t.Context(), oneTimeout)
-	defer cancel()
 	own, err := readOwnBoot(filepath.Join(h.dir, name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if own != nil {
-		h.runOwn(ctx, t, name, own)
-		return
-	}
-	if h.shared == nil {
-		h.shared = h.boot(ctx, t, nil, &ownBoot{})
-	}
 	missing := h.missing(name)
+	for try := 1; ; try++ {
+		var failure string
+		if own != nil {
+			failure = h.runOwn(t, name, own)
+		} else {
+			failure = h.runShared(t, name)
+		}
+		switch {
+		case failure == "" && missing != "":
+			t.Errorf("%s passes on %s now: remove its file \"missing\"", name, h.program.Name)
+			return
+		case failure == "":
+			if try > 1 {
+				h.shaky = append(h.shaky, name)
+			}
+			return
+		case missing != "":
+			h.known = append(h.known, name+": "+missing)
+			h.stopShared(t)
+			return
+		case try == tries:
+			t.Errorf("%s on %s: %s", name, h.program.Name, failure)
+			h.stopShared(t)
+			return
+		}
+		t.Logf("%s on %s failed at try %d: %s", name, h.program.Name, try, failure)
+		h.stopShared(t)
+		time.Sleep(time.Duration(try) * time.Second) // what disturbed it may pass
+	}
+}
+
+// runShared is one try of a scenario on the boot that many share: what failed, or nothing.
+func (h *harness) runShared(t *testing.T, name string) string {
+	ctx, cancel := context.WithTimeout(t.Context(), oneTimeout)
+	defer cancel()
+	if h.shared == nil {
+		var err error
+		if h.shared, err = h.boot(ctx, t, nil, &ownBoot{}); err != nil {
+			return err.Error()
+		}
+	}
 	result, err := h.shared.Exec(ctx, "/bin/bash", "/scenarios/run-one", name)
 	if err == nil && result.Code == 0 {
-		if missing != "" {
-			t.Errorf("%s passes on %s now: remove its file \"missing\"", name, h.program.Name)
-		}
-		return
+		return ""
 	}
-	if missing != "" {
-		h.known = append(h.known, name+": "+missing)
-		h.stopShared(t)
-		return
-	}
-	// Machines are shared and noisy: what fails is run once more, on a boot of its own, and said in the end.
-	first := fmt.Sprintf("exit status %d, %v\n%s%s", result.Code, err, lastLines(result.Stdout, 20), lastLines(result.Stderr, 20))
-	h.stopShared(t)
-	again, cancelAgain := context.WithTimeout(t.Context(), oneTimeout)
-	defer cancelAgain()
-	h.shared = h.boot(again, t, nil, &ownBoot{})
-	b := h.shared
-	result, err = b.Exec(again, "/bin/bash", "/scenarios/run-one", name)
-	if err == nil && result.Code == 0 {
-		h.shaky = append(h.shaky, name)
-		t.Logf("%s on %s failed at the first try: %s", name, h.program.Name, first)
-		return
-	}
-	h.report(t, name, b, result, err)
-	if err != nil || result.Code != 1 || ended(b) {
-		h.stopShared(t)
-	}
+	return failureText(h.shared, result, err)
 }
 
 func (h *harness) isKnown(name string) bool {
@@ -181,50 +211,55 @@ func (h *harness) missing(name string) string {
 	return line
 }
 
-// runOwn boots for this scenario only and looks at how PID 1 ends.
-func (h *harness) runOwn(ctx context.Context, t *testing.T, name string, own *ownBoot) {
+// runOwn is one try of a scenario that boots for itself and looks at how PID 1 ends: what failed, or nothing.
+func (h *harness) runOwn(t *testing.T, name string, own *ownBoot) string {
+	ctx, cancel := context.WithTimeout(t.Context(), oneTimeout)
+	defer cancel()
 	files, err := unitFiles(filepath.Join(h.dir, name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := h.boot(ctx, t, files, own)
+	b, err := h.boot(ctx, t, files, own)
+	if err != nil {
+		return err.Error()
+	}
 	defer stop(t, b)
 	result, err := b.Exec(ctx, "/bin/bash", "/scenarios/run-one", name, "own")
 	// A script that ends the system may be killed before it is done.
 	cut := own.end != "" && err == nil && result.Code > 128
 	if err != nil || (result.Code != 0 && !cut) {
-		h.report(t, name, b, result, err)
-		return
+		return failureText(b, result, err)
 	}
 	if own.end != "" {
 		status, err := b.Wait(ctx)
 		if err != nil || status.String() != own.end {
-			t.Errorf("%s on %s: want PID 1 %s, got %v, %v\n%s", name, h.program.Name, own.end, status, err, lastLines(b.Console(), 40))
+			return fmt.Sprintf("want PID 1 %s, got %v, %v\n%s", own.end, status, err, lastLines(b.Console(), 40))
 		}
 		time.Sleep(50 * time.Millisecond) // the console is read by its own goroutine
 	}
 	for _, text := range own.absent {
 		if strings.Contains(b.Console(), text) {
-			t.Errorf("%s on %s: the console has %q:\n%s", name, h.program.Name, text, lastLines(b.Console(), 60))
+			return fmt.Sprintf("the console has %q:\n%s", text, lastLines(b.Console(), 60))
 		}
 	}
 	if want := own.consoleMisses(b.Console()); want != "" {
-		t.Errorf("%s on %s: the console has no %q in its place:\n%s", name, h.program.Name, want, lastLines(b.Console(), 60))
+		return fmt.Sprintf("the console has no %q in its place:\n%s", want, lastLines(b.Console(), 60))
 	}
+	return ""
 }
 
-func (h *harness) report(t *testing.T, name string, b *box.Box, result box.Result, err error) {
-	t.Helper()
+// failureText is what a script left: its status and last lines, with the console if PID 1 is gone.
+func failureText(b *box.Box, result box.Result, err error) string {
 	var console string
 	if ended(b) {
 		console = "\nPID 1 is gone; console:\n" + lastLines(b.Console(), 40)
 	}
-	t.Errorf("%s on %s: exit status %d, %v\n%s%s%s", name, h.program.Name, result.Code, err, lastLines(result.Stdout, 20), lastLines(result.Stderr, 20), console)
+	return fmt.Sprintf("exit status %d, %v\n%s%s%s", result.Code, err, lastLines(result.Stdout, 20), lastLines(result.Stderr, 20), console)
 }
 
 // boot starts the init with a default.target that only reaches basic.target: the
 // scenarios bring their own units.
-func (h *harness) boot(ctx context.Context, t *testing.T, units map[string]box.File, own *ownBoot) *box.Box {
+func (h *harness) boot(ctx context.Context, t *testing.T, units map[string]box.File, own *ownBoot) (*box.Box, error) {
 	t.Helper()
 	files := box.Identity()
 	files["/etc/systemd/system/default.target"] = box.File{Link: "scenarios.target"}
@@ -257,23 +292,22 @@ AllowIsolate=yes
 		}, h.program.Binds...),
 	})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	state, err := b.WaitRunning(ctx, h.program.Ctl)
 	reached := err == nil && (state == own.state || (own.state == "" && (state == "running" || state == "degraded")))
 	if reached && (state == "running" || own.state != "") {
-		return b
+		return b, nil
 	}
 	failed, _ := b.Exec(ctx, h.program.Ctl, "list-units", "--failed", "--plain", "--no-legend")
 	if reached {
 		// The scenarios that need what has failed will tell.
 		h.degraded = strings.TrimSpace(failed.Stdout)
-		return b
+		return b, nil
 	}
 	console := lastLines(b.Console(), 60)
 	stop(t, b)
-	t.Fatalf("%s didn't boot: want state %q, got %q, %v\n%s\n%s", h.program.Name, own.state, state, err, failed.Stdout, console)
-	return nil
+	return nil, fmt.Errorf("no boot: want state %q, got %q, %v\n%s\n%s", own.state, state, err, failed.Stdout, console)
 }
 
 func ended(b *box.Box) bool {
