@@ -272,25 +272,9 @@ func (r *transientRun) becomeCommand(env []string) int {
 		return exitFailure
 	}
 	r.Flush()
-	err = unix.Exec(program, r.command, lastWins(env))
+	err = unix.Exec(program, r.command, value.MergeEnvironment(nil, env))
 	r.errorf("Failed to execute: %s", errnoText(err))
 	return exitFailure
-}
-
-// lastWins keeps the last assignment of each variable.
-func lastWins(env []string) []string {
-	at := map[string]int{}
-	var out []string
-	for _, e := range env {
-		name, _, _ := strings.Cut(e, "=")
-		if i, ok := at[name]; ok {
-			out[i] = e
-			continue
-		}
-		at[name] = len(out)
-		out = append(out, e)
-	}
-	return out
 }
 
 // changeUser takes the user and group of --uid= and --gid=.

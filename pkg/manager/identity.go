@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 // setIdentity sets host name, machine ID and the loopback interface, as PID 1 of a machine has to before anything else runs.
@@ -120,7 +122,7 @@ func loopbackUp() error {
 // defaultEnvironment is the manager's environment block for services: what the kernel and the container manager gave is not passed on; PATH and the
 // locale are (systemd.exec(5), "Environment Variables in Spawned Processes").
 func (m *Manager) defaultEnvironment() []string {
-	return mergeEnvironment(m.defaultEnvironmentWithout(), m.generatedEnvironment)
+	return value.MergeEnvironment(m.defaultEnvironmentWithout(), m.generatedEnvironment)
 }
 
 // defaultEnvironmentWithout is the block without what environment generators gave.
@@ -189,26 +191,6 @@ func (m *Manager) locale() []string {
 	return env
 }
 
-// mergeEnvironment puts further assignments over a block; the order of the block is kept.
-func mergeEnvironment(base, over []string) []string {
-	out := append([]string(nil), base...)
-	at := map[string]int{}
-	for i, e := range out {
-		name, _, _ := strings.Cut(e, "=")
-		at[name] = i
-	}
-	for _, e := range over {
-		name, _, _ := strings.Cut(e, "=")
-		if i, ok := at[name]; ok {
-			out[i] = e
-			continue
-		}
-		at[name] = len(out)
-		out = append(out, e)
-	}
-	return out
-}
-
 // setClientEnvironment keeps what of a whole block differs from the configured one. What is configured can be overridden by clients, not taken away.
 func (m *Manager) setClientEnvironment(env []string) {
 	base := map[string]bool{}
@@ -221,5 +203,5 @@ func (m *Manager) setClientEnvironment(env []string) {
 			m.clientEnvironment = append(m.clientEnvironment, e)
 		}
 	}
-	m.environment = mergeEnvironment(m.defaultEnvironment(), m.clientEnvironment)
+	m.environment = value.MergeEnvironment(m.defaultEnvironment(), m.clientEnvironment)
 }

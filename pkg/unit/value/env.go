@@ -208,3 +208,23 @@ func appendNew(list []string, s string) []string {
 	}
 	return append(list, s)
 }
+
+// MergeEnvironment puts further NAME=VALUE assignments over a block, of each variable the last one counts; the order of the block is kept.
+func MergeEnvironment(base, over []string) []string {
+	out := append([]string(nil), base...)
+	at := map[string]int{}
+	for i, e := range out {
+		name, _, _ := strings.Cut(e, "=")
+		at[name] = i
+	}
+	for _, e := range over {
+		name, _, _ := strings.Cut(e, "=")
+		if i, ok := at[name]; ok {
+			out[i] = e
+			continue
+		}
+		at[name] = len(out)
+		out = append(out, e)
+	}
+	return out
+}

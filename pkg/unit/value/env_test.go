@@ -32,3 +32,14 @@ func TestExpandEnv(t *testing.T) {
 		t.Errorf("string: %q", got)
 	}
 }
+
+func TestMergeEnvironment(t *testing.T) {
+	base := []string{"A=1", "B=2"}
+	got := MergeEnvironment(base, []string{"B=3", "C=4", "C=5", "A"})
+	if want := []string{"A", "B=3", "C=5"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if base[1] != "B=2" {
+		t.Error("the block that was merged into has changed")
+	}
+}
