@@ -7,6 +7,7 @@ import (
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
 	"github.com/muster-init/muster/pkg/kernel"
+	"github.com/muster-init/muster/pkg/spawn"
 )
 
 // openPAM turns this process into muster-pam, which opens the session of
@@ -29,10 +30,7 @@ func openPAM(r *run) *plan.Failure {
 	if p.PAM.TTY == "" {
 		p.PAM.TTY = terminalName(0)
 	}
-	fd, err := unix.MemfdCreate("muster-plan", unix.MFD_CLOEXEC)
-	if err == nil {
-		err = writeAll(fd, plan.Encode(p))
-	}
+	fd, err := spawn.PlanFile(p)
 	if err != nil {
 		return fail("plan", err)
 	}
@@ -74,18 +72,4 @@ func terminalName(fd int) string {
 		return ""
 	}
 	return string(buf[:n])
-}
-
-func writeAll(fd int, data []byte) error {
-	for len(data) > 0 {
-		n, err := unix.Write(fd, data)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		data = data[n:]
-	}
-	return nil
 }

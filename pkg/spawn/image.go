@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/execplan/plan"
 )
 
 // MaxImage bounds the executor's image in bytes.
@@ -69,9 +71,17 @@ func sealedMemfd(name string, fill func(fd int) error) (int, error) {
 	return fd, nil
 }
 
+// PlanFile makes a sealed file in memory that holds a plan for the executor, closed on execve.
+func PlanFile(p *plan.Plan) (int, error) {
+	return sealedMemfd("muster-plan", func(fd int) error { return writeAll(fd, plan.Encode(p)) })
+}
+
 func writeAll(fd int, data []byte) error {
 	for len(data) > 0 {
 		n, err := unix.Write(fd, data)
+		if err == unix.EINTR {
+			continue
+		}
 		if err != nil {
 			return err
 		}

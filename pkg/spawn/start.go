@@ -103,10 +103,11 @@ func (s *Spawner) executor(o *Ops, t *temporary) error {
 	if s.executorFD < 0 {
 		return ErrNoExecutor
 	}
-	planFD, err := t.memfd("muster-plan", plan.Encode(o.plan))
+	planFD, err := PlanFile(o.plan)
 	if err != nil {
 		return fmt.Errorf("plan: %w", err)
 	}
+	t.add(planFD)
 	l, p := o.List, o.plan
 	l.CloexecFrom(plan.ExitFDs, firstFD)
 	keep := append([]int32{int32(planFD), p.StatusFD, p.IdleFD}, p.FDs...)
