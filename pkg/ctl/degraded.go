@@ -6,20 +6,15 @@ import (
 
 // degraded are the settings of a unit that can't be had where the manager runs, with reasons. A manager that isn't muster has no such property.
 func (s *systemctl) degraded(path bus.ObjectPath) (list [][2]string) {
-	r, err := s.bus.Call(makeCall(path, propertyIface, "Get", unitIface, "Degraded"))
+	v, err := getProperty(s.bus, path, unitIface, "Degraded")
 	if err != nil {
 		return nil
 	}
-	d := r.Decoder()
-	if d.Variant() != "a(ss)" {
-		return nil
-	}
-	for a := d.BeginArray('('); d.More(a); {
-		d.Struct()
-		list = append(list, [2]string{d.String(), d.String()})
-	}
-	if d.Err() != nil {
-		return nil
+	rows, _ := v.([][]any)
+	for _, r := range rows {
+		if len(r) == 2 {
+			list = append(list, [2]string{text(r[0]), text(r[1])})
+		}
 	}
 	return list
 }

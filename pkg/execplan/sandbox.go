@@ -98,11 +98,9 @@ func (b *builder) sandbox() error {
 			p.PrivateUsers = "self" // somebody must own them
 		}
 	}
-	p.MountNamespace = b.needsMountNamespace(s, p)
+	settings := b.mountSettings(s, p)
+	p.MountNamespace, p.MountSettings = len(settings) > 0, strings.Join(settings, ", ")
 	p.FailDegraded = !b.ctx.WarnDegraded
-	if p.MountNamespace {
-		p.MountSettings = mountSettings(p)
-	}
 	if p.MountNamespace || p.UsersPath != "" || p.PrivateNetwork || p.PrivateIPC || p.NetworkPath != "" || p.IPCPath != "" || isOn(p.PrivateUsers) || isOn(p.ProtectHostname) {
 		b.p.Sandbox = p
 		b.tier2(b.namespaceReason(p))
@@ -167,41 +165,35 @@ func (b *builder) capabilitiesOfSettings(s *unit.Sandbox) {
 	}
 }
 
-func (b *builder) needsMountNamespace(s *unit.Sandbox, p *plan.Sandbox) bool {
-	private := false
+// mountSettings names the settings for which the unit needs a mount namespace, as messages have them; without any it needs none.
+func (b *builder) mountSettings(s *unit.Sandbox, p *plan.Sandbox) []string {
+	directories := false
 	for _, d := range b.p.Directories {
-		private = private || b.p.PrivateDirectory(d.Kind)
+		directories = directories || b.p.PrivateDirectory(d.Kind)
 		for _, item := range d.Items {
-			private = private || item.ReadOnly
+			directories = directories || item.ReadOnly
 		}
 	}
-	return private || p.PrivatePIDs || p.PrivateBPF || s.PrivateMounts.Or(false) || p.MountPropagation != 0 || p.MountAPIVFS || b.e.LogNamespace != "" ||
-		len(p.ReadWritePaths)+len(p.ReadOnlyPaths)+len(p.InaccessiblePaths)+len(p.NoExecPaths)+len(p.Binds)+len(p.Tmpfs) > 0 ||
-		isOn(p.PrivateTmp) || p.PrivateDevices || p.PrivateIPC || p.IPCPath != "" || isOn(p.ProtectSystem) || isOn(p.ProtectHome) ||
-		isOn(p.ProtectControlGroups) || p.ProtectKernelTunables || p.ProtectKernelModules || p.ProtectKernelLogs ||
-		(p.ProtectProc != "" && p.ProtectProc != "default") || p.ProcSubset == "pid"
-}
-
-// mountSettings names the settings that the unit has for which a mount namespace is needed, for messages.
-func mountSettings(p *plan.Sandbox) string {
 	var names []string
 	for _, c := range []struct {
 		name string
 		on   bool
 	}{
-		{"PrivateTmp=", isOn(p.PrivateTmp)}, {"PrivateDevices=", p.PrivateDevices}, {"PrivateIPC=", p.PrivateIPC},
+		{"PrivateTmp=", isOn(p.PrivateTmp)}, {"PrivateDevices=", p.PrivateDevices}, {"PrivateIPC=", p.PrivateIPC}, {"IPCNamespacePath=", p.IPCPath != ""},
+		{"PrivatePIDs=", p.PrivatePIDs}, {"PrivateBPF=", p.PrivateBPF}, {"PrivateMounts=", s.PrivateMounts.Or(false)},
 		{"ProtectSystem=", isOn(p.ProtectSystem)}, {"ProtectHome=", isOn(p.ProtectHome)}, {"ProtectControlGroups=", isOn(p.ProtectControlGroups)},
 		{"ProtectKernelTunables=", p.ProtectKernelTunables}, {"ProtectKernelModules=", p.ProtectKernelModules},
 		{"ProtectKernelLogs=", p.ProtectKernelLogs}, {"ProtectProc=", p.ProtectProc != "" && p.ProtectProc != "default"},
 		{"ProcSubset=", p.ProcSubset == "pid"}, {"ReadWritePaths=", len(p.ReadWritePaths) > 0}, {"ReadOnlyPaths=", len(p.ReadOnlyPaths) > 0},
 		{"InaccessiblePaths=", len(p.InaccessiblePaths) > 0}, {"NoExecPaths=", len(p.NoExecPaths) > 0}, {"BindPaths=", len(p.Binds) > 0},
 		{"TemporaryFileSystem=", len(p.Tmpfs) > 0}, {"MountFlags=", p.MountPropagation != 0}, {"MountAPIVFS=", p.MountAPIVFS},
+		{"LogNamespace=", b.e.LogNamespace != ""}, {"StateDirectory=", directories},
 	} {
 		if c.on {
 			names = append(names, c.name)
 		}
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 func (b *builder) namespaceReason(p *plan.Sandbox) string {

@@ -208,7 +208,7 @@ func (m *Manager) readKernelCommandLine() error {
 	o.User, o.Deserialize, o.StateFDs, o.Crashed = m.opt.User, m.opt.Deserialize, m.opt.StateFDs, m.opt.Crashed
 	problems := []string{}
 	if m.system {
-		problems = o.ApplyKernelCommandLine(m.facts.CommandLine, inInitrd())
+		problems = o.ApplyKernelCommandLine(m.facts.CommandLine, m.initrd)
 	}
 	if err := o.ApplyEnvironment(); err != nil {
 		problems = append(problems, err.Error())
@@ -316,7 +316,7 @@ func (m *Manager) startDefault() {
 	wished := m.opt.Unit
 	if wished == "" {
 		wished = "default.target"
-		if inInitrd() {
+		if m.initrd {
 			wished = "initrd.target"
 		}
 	}

@@ -101,7 +101,7 @@ func (m *Manager) applyConfig(cfg *unit.ManagerConfig) {
 	m.log.configure(level, target)
 	m.log.time, m.log.location = cfg.LogTime, cfg.LogLocation
 	m.console.configure(status, cfg.LogColor.Or(true))
-	m.environment = mergeEnvironment(m.defaultEnvironment(), m.clientEnvironment)
+	m.environment = value.MergeEnvironment(m.defaultEnvironment(), m.clientEnvironment)
 	m.memoryTotal, m.pidsTotal = totals()
 	if m.watch != nil {
 		m.watch.apply(settingsOf(cfg))

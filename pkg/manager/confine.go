@@ -38,7 +38,7 @@ func (m *Manager) confine() error {
 	if c.NUMAPolicy >= 0 {
 		errs = append(errs, named("NUMAPolicy=", kernel.MempolicyOfAll(int(c.NUMAPolicy), c.NUMAMask)))
 	}
-	if m.system && c.ProtectSystem == "yes" || c.ProtectSystem == "auto" && m.system && inInitrd() {
+	if m.system && c.ProtectSystem == "yes" || c.ProtectSystem == "auto" && m.system && m.initrd {
 		errs = append(errs, named("ProtectSystem=", protectUsr()))
 	}
 	if len(c.SystemCallArchitectures) > 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/muster-init/muster/pkg/generator/environmentd"
 	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/kernel/facts"
+	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 const (
@@ -54,7 +55,7 @@ func (m *Manager) generated(r generatorResult) {
 		m.log.notice("", "%s", text)
 	}
 	m.generatedEnvironment = r.environment
-	m.environment = mergeEnvironment(m.defaultEnvironment(), m.clientEnvironment)
+	m.environment = value.MergeEnvironment(m.defaultEnvironment(), m.clientEnvironment)
 }
 
 // generatorRun is everything that a run needs, so that it can go on a worker.
@@ -85,9 +86,9 @@ func (m *Manager) generatorRun() *generatorRun {
 	return &generatorRun{
 		units: generator.List("", units), environment: generator.List("", environment),
 		output: generator.OutputBelow(base), staging: generator.OutputBelow(base + "/generator.staging"),
-		env: mergeEnvironment(m.defaultEnvironmentWithout(), m.clientEnvironment), helpers: m.helpers, sandbox: m.system, timeout: generatorTimeout,
+		env: value.MergeEnvironment(m.defaultEnvironmentWithout(), m.clientEnvironment), helpers: m.helpers, sandbox: m.system, timeout: generatorTimeout,
 		context: generator.Context{
-			User: !m.system, Initrd: inInitrd(), FirstBoot: m.facts.FirstBoot, Virtualization: m.facts.Virtualization, Container: m.facts.Container,
+			User: !m.system, Initrd: m.initrd, FirstBoot: m.facts.FirstBoot, Virtualization: m.facts.Virtualization, Container: m.facts.Container,
 			Architecture: kernel.Architecture(), Credentials: m.facts.Credentials, Encrypted: os.Getenv("ENCRYPTED_CREDENTIALS_DIRECTORY"),
 			Confidential: facts.ConfidentialVM(""),
 		},
@@ -99,7 +100,7 @@ func (g *generatorRun) all() generatorResult {
 	var r generatorResult
 	deadline := time.Now().Add(g.timeout)
 	g.runEnvironment(&r, deadline)
-	g.env = g.context.Environment(mergeEnvironment(g.env, r.environment))
+	g.env = g.context.Environment(value.MergeEnvironment(g.env, r.environment))
 	if len(g.units) == 0 {
 		if err := g.output.Remove(); err != nil {
 			r.problem("generators: %v", err)
@@ -191,7 +192,7 @@ func (g *generatorRun) runUnits(r *generatorResult, deadline time.Time) {
 // runEnvironment runs environment generators one after another: each sees what those before it gave (systemd.environment-generator(7)).
 func (g *generatorRun) runEnvironment(r *generatorResult, deadline time.Time) {
 	for _, program := range g.environment {
-		env := g.context.Environment(mergeEnvironment(g.env, r.environment))
+		env := g.context.Environment(value.MergeEnvironment(g.env, r.environment))
 		c, err := g.start(program, []string{program}, env, false)
 		if err != nil {
 			r.problem("%s: %v", path.Base(program), err)
@@ -204,7 +205,7 @@ func (g *generatorRun) runEnvironment(r *generatorResult, deadline time.Time) {
 		}
 		pairs, messages := environmentd.Parse(path.Base(program), string(c.output.text))
 		for _, p := range pairs {
-			r.environment = mergeEnvironment(r.environment, []string{p.Name + "=" + p.Value})
+			r.environment = value.MergeEnvironment(r.environment, []string{p.Name + "=" + p.Value})
 		}
 		r.problems = append(r.problems, messages...)
 	}

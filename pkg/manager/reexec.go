@@ -13,6 +13,7 @@ import (
 
 	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/manager/statelog"
+	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 // Keys of the shell's own records in the state log; the engine's keys have no such prefix.
@@ -111,7 +112,7 @@ func (m *Manager) restoreShell(records map[string][]byte) {
 	m.keptFDs, m.booted, m.stamps = s.Kept, s.Booted, s.Stamps
 	m.crashes, m.exitStatus, m.rebootArgument = s.Crashes, s.ExitStatus, s.RebootArgument
 	m.clientEnvironment, m.generatedEnvironment, m.restored, m.suspect = s.Environment, s.Generated, s, s.Suspect
-	m.environment = mergeEnvironment(m.defaultEnvironment(), m.clientEnvironment)
+	m.environment = value.MergeEnvironment(m.defaultEnvironment(), m.clientEnvironment)
 	m.watchdogOverride, m.softReboots = s.Watchdogs, s.SoftReboots
 	if m.opt.SwitchedRoot {
 		m.stamps = timestamps{Kernel: s.Stamps.Kernel, InitRD: s.Stamps.InitRD, Userspace: m.now()}

@@ -37,7 +37,7 @@ func (m *Manager) requestSwitchRoot(root, init string) error {
 	if !m.system {
 		return bus.Errorf(bus.ErrNotSupported, "Only the system manager can switch the root.")
 	}
-	if !inInitrd() {
+	if !m.initrd {
 		return bus.Errorf(bus.ErrNotSupported, "Not in an initrd: the root is not switched.")
 	}
 	if root == "" {
