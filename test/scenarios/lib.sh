@@ -87,6 +87,18 @@ wait_for() {
     fail "timeout: $*"
 }
 
+# wait_output WANT COMMAND [ARG…]: until its output is WANT. Not for `wait_for test "$(…)"`, which looks once.
+wait_output() {
+    local i got want=$1
+    shift
+    for ((i = 0; i < 400; i++)); do
+        got=$("$@" 2>/dev/null || true)
+        [ "$got" != "$want" ] || return 0
+        sleep 0.025
+    done
+    fail "timeout: $*: want '$want', got '$got'"
+}
+
 # wait_state UNIT WANT: until the unit is in the state, as for expect_state.
 wait_state() {
     local i got
