@@ -66,7 +66,7 @@ func (t *Tree) Own(path, file string, uid, gid uint32) error {
 // SetXattr sets an extended attribute of the directory; "" removes it.
 // EOPNOTSUPP or EPERM where the kernel or our rights don't allow it.
 func (t *Tree) SetXattr(path, name, value string) error {
-	fd, err := t.openDir(path)
+	fd, done, err := t.lend(path)
 	if err == nil {
 		if value == "" {
 			err = unix.Fremovexattr(fd, name)
@@ -76,7 +76,7 @@ func (t *Tree) SetXattr(path, name, value string) error {
 		} else {
 			err = unix.Fsetxattr(fd, name, []byte(value), 0)
 		}
-		_ = unix.Close(fd)
+		done()
 	}
 	if err != nil {
 		return fmt.Errorf("cgroup %s: %s: %w", t.Absolute(path), name, err)
@@ -88,10 +88,10 @@ func (t *Tree) SetXattr(path, name, value string) error {
 func (t *Tree) Xattr(path, name string) (string, error) {
 	var b [xattrValueMax]byte
 	n := 0
-	fd, err := t.openDir(path)
+	fd, done, err := t.lend(path)
 	if err == nil {
 		n, err = unix.Fgetxattr(fd, name, b[:])
-		_ = unix.Close(fd)
+		done()
 	}
 	if err != nil {
 		return "", fmt.Errorf("cgroup %s: %s: %w", t.Absolute(path), name, err)
@@ -99,8 +99,14 @@ func (t *Tree) Xattr(path, name string) (string, error) {
 	return string(b[:n]), nil
 }
 
-func (t *Tree) openDir(path string) (int, error) {
-	return unix.Openat(t.rootFD, orDot(clean(path)), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// lend gives a descriptor of a directory, realized or not, until done is called.
+func (t *Tree) lend(path string) (fd int, done func(), err error) {
+	if path = clean(path); t.groups[path] != nil {
+		fd, err = t.DirFD(path)
+		return fd, func() {}, err
+	}
+	fd, err = unix.Openat(t.rootFD, orDot(path), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return fd, func() { _ = unix.Close(fd) }, err
 }
 
 func (t *Tree) xattrNumber(path, name string) uint64 {

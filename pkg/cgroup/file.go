@@ -61,7 +61,8 @@ func (t *Tree) write(path, file, content string) error {
 	return nil
 }
 
-// DirFD is a descriptor of the group's directory for CLONE_INTO_CGROUP. It
+// DirFD is a descriptor of the group's directory, for CLONE_INTO_CGROUP and its
+// extended attributes. It
 // belongs to the tree and is valid until the next call of any method.
 func (t *Tree) DirFD(path string) (int, error) {
 	path = clean(path)
@@ -73,7 +74,7 @@ func (t *Tree) DirFD(path string) (int, error) {
 	if g.dirFD >= 0 {
 		return g.dirFD, nil
 	}
-	fd, err := unix.Openat(t.rootFD, orDot(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(t.rootFD, orDot(path), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("cgroup %s: %w", t.Absolute(path), err)
 	}

@@ -26,8 +26,9 @@ type Tree struct {
 	excess map[*group]struct{}
 }
 
-// dirCacheSize bounds the directory descriptors kept open.
-const dirCacheSize = 128
+// dirCacheSize bounds the directory descriptors kept open: those of the unit that is being started. Every descriptor more costs every child, which
+// gets a copy of it and closes it, more than it saves here.
+const dirCacheSize = 2
 
 // group is what is remembered of one directory that was realized.
 type group struct {

@@ -62,7 +62,8 @@ type Context struct {
 
 	Journal       bool   // journald can be connected to
 	JournalSocket string // "" is /run/systemd/journal/stdout
-	LogFD         int32  // 0: none; takes the output for the journal when there is none
+	// LogFD gives what takes the output for the journal when there is none, 0 for nothing; nil: nothing. Only called where there is such output.
+	LogFD         func() int32
 	DefaultOutput string // DefaultStandardOutput=, "" is journal
 	DefaultError  string // DefaultStandardError=, "" is inherit
 

@@ -204,8 +204,10 @@ func (b *builder) inherit(in unit.Stdio) plan.Stream {
 
 func (b *builder) journal(kind string) plan.Stream {
 	if !b.ctx.Journal {
-		if b.ctx.LogFD > 0 {
-			return plan.Stream{Kind: plan.StreamFD, FD: b.ctx.LogFD}
+		if b.ctx.LogFD != nil {
+			if fd := b.ctx.LogFD(); fd > 0 {
+				return plan.Stream{Kind: plan.StreamFD, FD: fd}
+			}
 		}
 		return plan.Stream{Kind: plan.StreamNull, Flags: oWRONLY}
 	}

@@ -25,6 +25,8 @@ type SpawnOptions struct {
 	// Flags are extra clone flags: CLONE_NEW… except CLONE_NEWTIME, which the
 	// kernel refuses together with shared memory.
 	Flags uint64
+	// NoPidFD: Child.PidFD is -1.
+	NoPidFD bool
 }
 
 // A SpawnResult tells how far the op list of a child came.
@@ -55,7 +57,7 @@ func (r SpawnResult) Err() error {
 // executed, and otherwise by [Child.Release].
 type Child struct {
 	Pid int
-	// PidFD is close-on-exec and belongs to the caller.
+	// PidFD is close-on-exec and belongs to the caller; -1 if none was wanted.
 	PidFD int
 
 	mu     sync.Mutex
@@ -106,7 +108,10 @@ func spawnClone(c *Child, list *OpList, opt SpawnOptions) error {
 		return fmt.Errorf("spawn: clone3: %w", unix.Errno(-ret))
 	}
 	c.mu.Lock()
-	c.Pid, c.PidFD, c.mem = ret, int(*(*int32)(mem.at(hdrPidFD))), mem
+	c.Pid, c.mem = ret, mem
+	if !opt.NoPidFD {
+		c.PidFD = int(*(*int32)(mem.at(hdrPidFD)))
+	}
 	c.mu.Unlock()
 	return nil
 }
@@ -116,9 +121,12 @@ func header(mem arena, opt SpawnOptions) {
 	clear(mem.bytes()[:headerSize])
 	*(*uint32)(mem.at(hdrTID)) = 1
 	*mem.word(hdrMask) = ^uint64(0)
-	flags := opt.Flags | unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND | unix.CLONE_CHILD_CLEARTID
+	flags := opt.Flags | unix.CLONE_VM | unix.CLONE_CLEAR_SIGHAND | unix.CLONE_CHILD_CLEARTID
 	if opt.CgroupFD > 0 {
 		flags |= unix.CLONE_INTO_CGROUP
+	}
+	if !opt.NoPidFD {
+		flags |= unix.CLONE_PIDFD
 	}
 	args := (*[cloneArgsSize / 8]uint64)(mem.at(hdrClone))
 	args[0] = flags

@@ -66,6 +66,10 @@ func spawnFork(c *Child, list *OpList, opt SpawnOptions) error {
 		return fmt.Errorf("spawn: %w", err)
 	}
 	c.mu.Lock()
+	if opt.NoPidFD {
+		_ = unix.Close(pidfd)
+		pidfd = -1
+	}
 	c.Pid, c.PidFD, c.mem = pid, pidfd, mem
 	c.mu.Unlock()
 	return nil

@@ -134,6 +134,7 @@ func (s *spawner) spawn(e machine.Spawn) (int32, error) {
 	if err := s.m.sharing.context(u, &ctx); err != nil {
 		return 0, fmt.Errorf("%s: %w", e.Unit, err)
 	}
+	defer m.memlog.started()
 	p, err := buildPlan(u, ctx)
 	if err != nil {
 		return 0, err
@@ -143,7 +144,7 @@ func (s *spawner) spawn(e machine.Spawn) (int32, error) {
 	if fd < 0 || migrate {
 		fd = 0
 	}
-	c, err := s.start.Start(p, spawn.Options{CgroupFD: fd, Notice: e.ExecNotice})
+	c, err := s.start.Start(p, spawn.Options{CgroupFD: fd, Notice: e.ExecNotice, NoPidFD: true})
 	if err != nil {
 		return 0, err
 	}
@@ -167,10 +168,6 @@ func buildPlan(u *unit.Unit, ctx execplan.Context) (p *plan.Plan, err error) {
 // keep remembers a child and watches how far it comes.
 func (s *spawner) keep(pid int32, c *child) {
 	s.children[pid] = c
-	if c.PidFD >= 0 { // exits are reaped by SIGCHLD
-		_ = unix.Close(c.PidFD)
-		c.PidFD = -1
-	}
 	if c.StatusFD < 0 {
 		return
 	}
@@ -267,7 +264,7 @@ func (s *spawner) context(u *unit.Unit, e machine.Spawn, cmd value.Command) exec
 		ctx.CgroupDir = m.cg.tree.Dir(dir)
 	}
 	if !ctx.Journal {
-		ctx.LogFD = int32(m.memlog.writeEnd(u.Name))
+		ctx.LogFD = func() int32 { return int32(m.memlog.writeEnd(u.Name)) }
 	}
 	return ctx
 }

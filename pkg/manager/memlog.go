@@ -10,21 +10,22 @@ import (
 type memoryLog struct {
 	m     *Manager
 	lines *journal.Memory
-	pipes map[string]*outputPipe
+	pipes int // that are read
+	ours  int // write end of the process that is being started, 0 for none
 }
 
-// outputPipe is the pipe that the processes of one unit write to.
+// outputPipe is the pipe that one process writes to, and what it forks. It ends with the last of them.
 type outputPipe struct {
-	unit        string
-	read, write int
-	lines       *journal.LineReader
+	unit  string
+	read  int
+	lines *journal.LineReader
 }
 
-// pipesMax bounds the units whose output is taken at a time; those beyond write to the kernel log instead.
+// pipesMax bounds the processes whose output is taken at a time; that of those beyond is lost.
 const pipesMax = 8192
 
 func newMemoryLog(m *Manager) *memoryLog {
-	return &memoryLog{m: m, lines: journal.NewMemory(journal.MemoryLimits{}), pipes: map[string]*outputPipe{}}
+	return &memoryLog{m: m, lines: journal.NewMemory(journal.MemoryLimits{})}
 }
 
 // manager adds a message of the manager about a unit.
@@ -37,13 +38,10 @@ func (l *memoryLog) append(unit, line string, level int, manager bool) {
 	l.lines.Append(journal.Record{RealtimeUSec: now.Realtime, MonotonicUSec: now.Monotonic, Unit: unit, Priority: uint8(level), Manager: manager, Text: line})
 }
 
-// writeEnd gives the end that a process of a unit writes to, 0 if there is none.
+// writeEnd gives the end that the process of a unit that is being started writes to, 0 if there is none. It is open until [memoryLog.started].
 func (l *memoryLog) writeEnd(unit string) int {
-	if p, ok := l.pipes[unit]; ok {
-		return p.write
-	}
-	if len(l.pipes) >= pipesMax {
-		return 0
+	if l.ours > 0 || l.pipes >= pipesMax {
+		return l.ours
 	}
 	var fds [2]int
 	if unix.Pipe2(fds[:], unix.O_CLOEXEC) != nil {
@@ -54,21 +52,22 @@ func (l *memoryLog) writeEnd(unit string) int {
 		_ = unix.Close(fds[1])
 		return 0
 	}
-	p := &outputPipe{unit: unit, read: fds[0], write: fds[1], lines: &journal.LineReader{}}
+	p := &outputPipe{unit: unit, read: fds[0], lines: &journal.LineReader{}}
 	if err := l.m.sources.add(p.read, unix.EPOLLIN, prioWorkers, sourceFunc(func(uint32) { l.ready(p) })); err != nil {
 		_ = unix.Close(fds[0])
 		_ = unix.Close(fds[1])
 		return 0
 	}
-	l.pipes[unit] = p
-	return p.write
+	l.pipes++
+	l.ours = fds[1]
+	return l.ours
 }
 
-// release closes our write end when a unit has stopped: the pipe ends with the last process that still holds it.
-func (l *memoryLog) release(unit string) {
-	if p, ok := l.pipes[unit]; ok {
-		_ = unix.Close(p.write)
-		delete(l.pipes, unit)
+// started closes our write end once the process has its own. Every descriptor that the manager holds is copied and closed by each child there is.
+func (l *memoryLog) started() {
+	if l.ours > 0 {
+		_ = unix.Close(l.ours)
+		l.ours = 0
 	}
 }
 
@@ -88,6 +87,7 @@ func (l *memoryLog) ready(p *outputPipe) {
 			p.lines.Close(emit)
 			l.m.sources.remove(p.read)
 			_ = unix.Close(p.read)
+			l.pipes--
 		}
 		return
 	}

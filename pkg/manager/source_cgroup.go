@@ -183,7 +183,7 @@ func (c *cgroups) realize(name string) (ok bool) {
 			c.m.log.debug(name, "%v", e)
 		}
 		if g == nil || got.Created {
-			g = c.begin(u, p, got.Created)
+			g = c.begin(u, p, got)
 			r.IODevices = ioDevices(cfg, g.devices)
 		}
 		c.apply(name, p, cgroup.Changes(g.resources, r), got.Controllers)
@@ -191,7 +191,7 @@ func (c *cgroups) realize(name string) (ok bool) {
 		c.paths[name], c.units[p] = p, name
 	}
 	if g.marked != cfg {
-		c.mark(cfg, p)
+		c.mark(cfg, p, g.created && g.marked == nil)
 		c.ownPressureFiles(u.Config(), p)
 		g.marked = cfg
 	}
@@ -206,9 +206,9 @@ func (c *cgroups) realize(name string) (ok bool) {
 }
 
 // begin remembers a group that was made, or that another image of the manager has made.
-func (c *cgroups) begin(u *engine.Unit, p string, created bool) *group {
+func (c *cgroups) begin(u *engine.Unit, p string, got cgroup.Realized) *group {
 	name, cfg := u.Name(), u.Config().GetCgroup()
-	g := &group{created: created, resources: cgroup.NoResources()}
+	g := &group{created: got.Created, resources: cgroup.NoResources()}
 	if old := c.inner[name]; old != nil {
 		g.devices, g.devicePaths = old.devices, old.devicePaths
 	}
@@ -216,7 +216,9 @@ func (c *cgroups) begin(u *engine.Unit, p string, created bool) *group {
 	if err := c.tree.Watch(p); err != nil {
 		c.m.log.warning(name, "%v", err)
 	}
-	_ = c.tree.WatchMemory(p)
+	if got.Controllers&cgroup.Memory != 0 {
+		_ = c.tree.WatchMemory(p)
+	}
 	if u.Config().Unit.SurviveFinalKillSignal {
 		_ = c.tree.SetXattr(p, cgroup.XattrSurviveFinal, "1")
 	}
@@ -367,14 +369,15 @@ func (c *cgroups) apply(name, p string, values []cgroup.Value, have cgroup.Mask)
 }
 
 // mark sets what others read from the group's directory: to whom it is delegated, what systemd-oomd is to spare, and where core dumps go
-// (systemd.resource-control(5)).
-func (c *cgroups) mark(cfg *unit.Cgroup, p string) {
+// (systemd.resource-control(5)). In a new group there is nothing to take back.
+func (c *cgroups) mark(cfg *unit.Cgroup, p string, fresh bool) {
 	flag := func(name string, on bool) {
-		value := ""
-		if on {
-			value = "1"
+		switch {
+		case on:
+			_ = c.tree.SetXattr(p, name, "1")
+		case !fresh:
+			_ = c.tree.SetXattr(p, name, "")
 		}
-		_ = c.tree.SetXattr(p, name, value)
 	}
 	flag(cgroup.XattrOOMPreference, cfg.ManagedOOMPreference == "avoid")
 	flag(cgroup.XattrOOMOmit, cfg.ManagedOOMPreference == "omit")

@@ -22,6 +22,8 @@ type Options struct {
 	CgroupFD int
 	// Notice asks for a status descriptor also in tier 1 (Type=exec).
 	Notice bool
+	// NoPidFD: the owner waits for SIGCHLD and needs no descriptor.
+	NoPidFD bool
 }
 
 // Spawner starts children. It is not safe for concurrent use: it belongs to
@@ -71,7 +73,7 @@ func (s *Spawner) Start(p *plan.Plan, opt Options) (*Child, error) {
 	if run.Sandbox != nil && run.Sandbox.PrivatePIDs {
 		flags = unix.CLONE_NEWPID // only a child can be the first process of it
 	}
-	child, err := kernel.Spawn(ops.List, kernel.SpawnOptions{CgroupFD: opt.CgroupFD, Flags: flags})
+	child, err := kernel.Spawn(ops.List, kernel.SpawnOptions{CgroupFD: opt.CgroupFD, Flags: flags, NoPidFD: opt.NoPidFD})
 	if err != nil {
 		t.add(status)
 		if flags != 0 {
