@@ -64,7 +64,11 @@ func credentials(r *run) *plan.Failure {
 			}
 		}
 	}
-	if exists(c.Dir) {
+	there, err := exists(c.Dir)
+	if err != nil {
+		return fail("credentials", c.Dir, err)
+	}
+	if there {
 		p.Env = plan.MergeEnv(p.Env, []string{"CREDENTIALS_DIRECTORY=" + c.Dir})
 	}
 	return nil

@@ -14,7 +14,11 @@ import (
 // name if there is one, otherwise a number of its own that stays taken until
 // the manager releases it.
 func dynamicUser(p *plan.Plan) *plan.Failure {
-	if e, err := lookupUser(p.User); err == nil {
+	e, err := lookupUser(p.User)
+	if err != nil && err != errNoEntry { // there may be one
+		return failed(plan.ExitUser, "User", p.User, err)
+	}
+	if err == nil {
 		p.Identity = &plan.Identity{Name: e.name, UID: e.uid, GID: e.gid, Home: e.home, Shell: e.shell, HasUID: true}
 		return nil
 	}
@@ -33,8 +37,8 @@ func dynamicUser(p *plan.Plan) *plan.Failure {
 // name: it is made up as users are.
 func dynamicGroup(name string) (uint32, error) {
 	gid, err := lookupGroup(name)
-	if err == nil {
-		return gid, nil
+	if err != errNoEntry {
+		return gid, err
 	}
 	return spawn.AllocateDynamicUser(name, nil, uidTaken)
 }
@@ -54,15 +58,21 @@ func ownersOf(p *plan.Plan) []uint32 {
 	return uids
 }
 
-// uidTaken says whether a number belongs to a user or a group of the files.
+// uidTaken says whether a number belongs to a user or a group of the files, or may: nobody gets the number of somebody else because a file
+// could not be read.
 func uidTaken(uid uint32) bool {
 	n := strconv.FormatUint(uint64(uid), 10)
-	if text, err := readFile("/etc/passwd", maxNameFile); err == nil {
-		if _, ok := findUser(string(text), n); ok {
-			return true
-		}
+	text, err := readFile("/etc/passwd", maxNameFile)
+	if err != nil && err != unix.ENOENT {
+		return true
 	}
-	if text, err := readFile("/etc/group", maxNameFile); err == nil {
+	if _, ok := findUser(string(text), n); ok {
+		return true
+	}
+	if text, err = readFile("/etc/group", maxNameFile); err != nil && err != unix.ENOENT {
+		return true
+	}
+	if err == nil {
 		for line := range strings.Lines(string(text)) {
 			if f := strings.Split(line, ":"); len(f) > 2 && f[2] == n {
 				return true

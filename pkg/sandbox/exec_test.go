@@ -42,6 +42,7 @@ type start struct {
 
 	out     string // where the program's standard output goes
 	kill    bool   // instead of waiting
+	fresh   func() // called before each of several runs
 	plan    *plan.Plan
 	status  unix.WaitStatus
 	failure *plan.Failure

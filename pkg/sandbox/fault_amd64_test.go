@@ -2,34 +2,50 @@ package sandbox_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/execplan/plan"
 	"github.com/muster-init/muster/pkg/spawn"
 	"github.com/muster-init/muster/pkg/unit"
 	"github.com/muster-init/muster/pkg/unit/value"
 )
 
-// faulty are the calls that protections are made of. Each of them is made to
-// fail once, at each place where the executor makes it.
-var faulty = map[uint64]string{
-	unix.SYS_UNSHARE: "unshare", unix.SYS_SETNS: "setns", unix.SYS_MOUNT: "mount", unix.SYS_UMOUNT2: "umount2", unix.SYS_PIVOT_ROOT: "pivot_root",
-	unix.SYS_OPEN_TREE: "open_tree", unix.SYS_MOVE_MOUNT: "move_mount", unix.SYS_FSOPEN: "fsopen", unix.SYS_FSCONFIG: "fsconfig",
-	unix.SYS_FSMOUNT: "fsmount", unix.SYS_MOUNT_SETATTR: "mount_setattr", unix.SYS_OPENAT2: "openat2",
-	unix.SYS_PRCTL: "prctl", unix.SYS_CAPSET: "capset", unix.SYS_SECCOMP: "seccomp", unix.SYS_SETRESUID: "setresuid", unix.SYS_SETRESGID: "setresgid",
-	unix.SYS_SETGROUPS: "setgroups", unix.SYS_PRLIMIT64: "prlimit64", unix.SYS_SETRLIMIT: "setrlimit", unix.SYS_SETPRIORITY: "setpriority",
-	unix.SYS_SETHOSTNAME: "sethostname", unix.SYS_MKDIRAT: "mkdirat", unix.SYS_MKNODAT: "mknodat", unix.SYS_FCHOWNAT: "fchownat",
-	unix.SYS_FCHOWN: "fchown", unix.SYS_FCHMOD: "fchmod", unix.SYS_FCHMODAT: "fchmodat", unix.SYS_SYMLINKAT: "symlinkat", unix.SYS_SETSID: "setsid",
-	unix.SYS_CLOSE_RANGE: "close_range", unix.SYS_CHDIR: "chdir", unix.SYS_PERSONALITY: "personality",
+// unfailing are the calls that no setting depends on: the runtime's own, those that can't fail or whose failure means nothing. Every other
+// call is made to fail once, at each place where the executor makes it.
+var unfailing = []uint64{
+	unix.SYS_FUTEX, unix.SYS_MMAP, unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_MPROTECT, unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK,
+	unix.SYS_RT_SIGRETURN, unix.SYS_SIGALTSTACK, unix.SYS_NANOSLEEP, unix.SYS_SCHED_YIELD, unix.SYS_TGKILL, unix.SYS_CLONE, unix.SYS_RESTART_SYSCALL,
+	unix.SYS_SCHED_GETAFFINITY, unix.SYS_GETPID, unix.SYS_GETTID, unix.SYS_GETUID, unix.SYS_GETEUID, unix.SYS_GETGID, unix.SYS_GETEGID,
+	unix.SYS_GETPPID, unix.SYS_UMASK, unix.SYS_CLOSE, unix.SYS_EXIT, unix.SYS_EXIT_GROUP, unix.SYS_PPOLL,
+}
+
+// forbidden are the calls that a container may forbid, and that something is tried instead of, or gone on without.
+var forbidden = []uint64{
+	unix.SYS_UNSHARE, unix.SYS_SETNS, unix.SYS_MOUNT, unix.SYS_MKNODAT, unix.SYS_FSOPEN, unix.SYS_FSMOUNT, unix.SYS_OPEN_TREE, unix.SYS_MOVE_MOUNT,
+	unix.SYS_SECCOMP, unix.SYS_SETRESUID, unix.SYS_SETGROUPS, unix.SYS_CAPSET, unix.SYS_PRCTL, unix.SYS_MOUNT_SETATTR, unix.SYS_OPENAT2, unix.SYS_PIVOT_ROOT,
+	unix.SYS_SETHOSTNAME, unix.SYS_KEYCTL, unix.SYS_CHDIR,
+}
+
+// told are the calls whose first arguments say what they are about; places are told apart by them too.
+var told = []uint64{unix.SYS_PRCTL, unix.SYS_PRLIMIT64, unix.SYS_SETRLIMIT, unix.SYS_UNSHARE, unix.SYS_DUP3, unix.SYS_FCNTL, unix.SYS_SETNS, unix.SYS_KEYCTL}
+
+// call is a call that can be made to fail: its number, and where it is made from.
+type call struct {
+	number uint64
+	place  string // arguments and return addresses
 }
 
 // probe prints what protects the process it runs in.
@@ -62,55 +78,169 @@ func hardened(t *testing.T) *start {
 	return s
 }
 
+// secluded is a dynamic user's service with directories, credentials, and what hardened has not.
+func secluded(t *testing.T) *start {
+	s := newStart(t, probe+`
+pwd; cd "${CREDENTIALS_DIRECTORY:?}" || exit 1; pwd; cat file set; stat -c %U $STATE_DIRECTORY $CACHE_DIRECTORY $LOGS_DIRECTORY; echo "$VALUE $LISTEN_FDS"; ls -A /tmp /var/tmp | wc -l
+chrt -p $$ | sed "s/pid [0-9]*//"; ionice; cat /proc/self/oom_score_adj /proc/self/coredump_filter; touch /sys/fs/cgroup/x 2>/dev/null || echo refused; ls /proc | grep -c meminfo; cat /proc/keys | wc -l
+perl -e 'print syscall(41, 16, 3, 0) == -1 ? "refused" : "made"; print syscall(9, 0, 4096, 7, 0x22, -1, 0) == -1 ? "refused" : "mapped"'`)
+	s.unit.Name = "muster-test-faults.service"
+	e := s.exec
+	e.User, e.DynamicUser, e.CapabilityBoundingSet = "muster-test-faults", true, 0
+	e.StateDirectory, e.CacheDirectory, e.LogsDirectory = unit.Directory{Mode: 0o700, Items: items("a/state")}, unit.Directory{Mode: 0o755, Items: items("cache")}, unit.Directory{Mode: 0o755, Items: items("logs")}
+	s.prefixes()
+	for _, name := range []string{"env", "open", "cred"} {
+		if err := os.WriteFile(filepath.Join(s.dir, name), []byte("VALUE="+name+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.EnvironmentFiles = []unit.EnvironmentFile{{Path: s.dir + "/env"}}
+	s.unit.Service.OpenFile = []unit.OpenFile{{Path: s.dir + "/open", FDName: "open", Flags: unit.OpenFileReadOnly}}
+	e.OOMScoreAdjust, e.CoredumpFilter = unit.Some[int32](100), unit.Some[uint64](0x31)
+	e.CPUSchedulingSet, e.CPUSchedulingPolicy = true, 3
+	e.IOSchedulingSet, e.IOSchedulingClass = true, unit.Some[int32](3)
+	e.KeyringMode = "private"
+	e.Sandbox = sandboxWith(func(x *unit.Sandbox) {
+		x.PrivateTmp, x.ProtectSystem, x.ProtectHome, x.ProtectControlGroups = "yes", "full", "yes", "strict"
+		x.ProtectKernelModules, x.ProtectClock, x.RestrictRealtime, x.MemoryDenyWriteExecute = true, true, true, true
+		x.ProtectProc, x.ProcSubset = "invisible", "pid"
+		x.BindPaths = []unit.BindPath{{Source: "/usr/share", Destination: "/srv", ReadOnly: true, Recursive: true}}
+		x.NoExecPaths, x.ExecPaths = []string{"/"}, []string{"/usr", "/bin", "-/lib64", "/lib"}
+		x.LoadCredential = []unit.Credential{{ID: "file", Path: s.dir + "/cred"}}
+		x.SetCredential = []unit.CredentialData{{ID: "set", Data: []byte("text\n")}}
+		x.RestrictAddressFamilies = unit.FilterList{Set: true, Allow: true, Names: []string{"AF_UNIX"}}
+		x.SystemCallArchitectures = []string{"native"}
+		x.PrivateNetwork = true
+	})
+	return s
+}
+
+// rooted is a service with a root directory of its own.
+func rooted(t *testing.T) *start {
+	s := newStart(t, `id -u; id -G; ls / | tr "\n" " "; ls /dev /run | wc -l; test -c /dev/null && test -e /proc/self/stat && echo api; pwd; [ -w /usr ] && echo w
+grep -e ^Cap -e ^NoNew -e ^Seccomp /proc/self/status; ls /proc/self/fd | wc -l; ls -A /usr/lib/modules; hostname x 2>/dev/null || echo refused; ls /srv/here | wc -l`)
+	root := filepath.Join(s.dir, "root")
+	s.fresh = func() { newRoot(t, root) }
+	s.exec.RootDirectory, s.exec.WorkingDirectory = root, "/srv"
+	s.exec.User, s.exec.Group, s.exec.SupplementaryGroups, s.exec.SecureBits = "daemon", "bin", []string{"adm"}, 1<<2
+	s.exec.CapabilityBoundingSet = 1 << unix.CAP_SETUID
+	s.exec.Sandbox = sandboxWith(func(b *unit.Sandbox) {
+		b.BindPaths = []unit.BindPath{{Source: "/usr", Destination: "/usr", ReadOnly: true, Recursive: true}, {Source: "/lib64", Destination: "/lib64", ReadOnly: true, Recursive: true}}
+		b.TemporaryFileSystem = []unit.TemporaryFileSystem{{Path: "/srv/here", Options: "ro,nosuid"}}
+		b.PrivatePIDs, b.PrivateIPC, b.ProtectKernelModules, b.PrivateBPF = "yes", true, true, "yes"
+		b.MountFlags = unix.MS_PRIVATE
+		b.SystemCallFilter = unit.FilterList{Set: true, Allow: true, Names: []string{"@system-service"}}
+		b.SystemCallErrorNumber = 1
+	})
+	return s
+}
+
+// newRoot makes a directory like the root of a system, anew.
+func newRoot(t *testing.T, root string) {
+	t.Helper()
+	if err := os.RemoveAll(root); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{"usr", "srv", "lib64", "dev", "proc", "sys", "run"} {
+		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, l := range []string{"bin", "lib", "sbin"} {
+		if err := os.Symlink("usr/"+l, filepath.Join(root, l)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestFaults makes one call after the other fail. Either the start is refused
 // with a status that says why, or the program is as confined as it would have
 // been: it never runs with less. And nothing is left behind.
 func TestFaults(t *testing.T) {
+	// Whatever the executor starts comes to us when its parent is gone.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+	for _, c := range []struct {
+		name     string
+		start    func(*testing.T) *start
+		statuses []uint8 // that some fault must lead to
+	}{
+		{"hardened", hardened, []uint8{plan.ExitNamespace, plan.ExitNetwork, plan.ExitUser, plan.ExitGroup, plan.ExitCapabilities, plan.ExitSeccomp,
+			plan.ExitNoNewPrivileges, plan.ExitLimits, plan.ExitNice, plan.ExitRuntimeDirectory, plan.ExitFDs, plan.ExitStdout, plan.ExitSetsid, plan.ExitExec}},
+		{"secluded", secluded, []uint8{plan.ExitNamespace, plan.ExitNetwork, plan.ExitUser, plan.ExitGroup, plan.ExitCapabilities, plan.ExitAddressFamilies, plan.ExitKeyring,
+			plan.ExitStateDirectory, plan.ExitCredentials, plan.ExitOOMAdjust, plan.ExitSetScheduler, plan.ExitIOPrio}},
+		{"rooted", rooted, []uint8{plan.ExitNamespace, plan.ExitUser, plan.ExitGroup, plan.ExitCapabilities, plan.ExitSeccomp, plan.ExitSecureBits, plan.ExitChroot, plan.ExitChdir}},
+	} {
+		t.Run(c.name, func(t *testing.T) { faults(t, c.start(t), c.statuses) })
+	}
+}
+
+func faults(t *testing.T, s *start, statuses []uint8) {
 	runtime.LockOSThread() // the tracer is a thread
 	defer runtime.UnlockOSThread()
-	s := hardened(t)
-	calls, want := s.traced(t, -1)
+	mounts := mountTable(t)
+	calls, want := s.traced(t, nil)
 	if s.failure != nil || !s.status.Exited() || s.status.ExitStatus() != 0 {
 		t.Fatalf("without a fault: %v, wait status %#x, output %q", s.failure, int(s.status), want)
 	}
 	if len(calls) < 100 {
 		t.Fatalf("only %d calls were seen: %v", len(calls), calls)
 	}
-	mounts := mountTable(t)
 	refused := map[uint8]int{}
+	tried := 0
 	for n, call := range calls {
-		// All places take minutes: the first and the last of each call stand for the others.
-		if os.Getenv("MUSTER_ALL_FAULTS") == "" && slices.Index(calls, call) != n && slices.Contains(calls[n+1:], call) {
+		// All calls take minutes: one at each place stands for the others.
+		if os.Getenv("MUSTER_ALL_FAULTS") == "" && slices.Index(calls, call) != n {
 			continue
 		}
-		_, got := s.traced(t, n)
-		what := fmt.Sprintf("call %d, %s, fails", n, call)
-		if s.status.Signaled() {
-			t.Errorf("%s: the executor hangs", what)
-			continue
-		}
-		switch {
-		case s.failure != nil:
-			if int(s.failure.Status) != s.status.ExitStatus() || s.failure.Setting == "" || s.failure.Status < 200 {
-				t.Errorf("%s: status %d, failure %+v", what, s.status.ExitStatus(), s.failure)
+		// EIO is nobody's expected answer.
+		for _, errno := range []unix.Errno{unix.EIO, unix.EPERM} {
+			if errno == unix.EPERM && !slices.Contains(forbidden, call.number) {
+				continue
 			}
-			if got != "" {
-				t.Errorf("%s: the program ran all the same: %q", what, got)
+			tried++
+			broken := &fault{call: call, errno: errno}
+			for _, earlier := range calls[:n] {
+				if earlier == call {
+					broken.after++
+				}
 			}
-			refused[s.failure.Status]++
-		case got != want:
-			t.Errorf("%s: the program ran as\n%swant\n%s", what, got, want)
-		}
-		if now := mountTable(t); now != mounts {
-			t.Fatalf("%s: mounts are left:\n%s", what, now)
-		}
-		if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
-			t.Fatalf("%s: a process is left: %d, %v", what, pid, err)
+			_, got := s.traced(t, broken)
+			what := fmt.Sprintf("call %d, %d, fails with %v (%s)", n, call.number, errno, call.place)
+			if broken.after >= 0 {
+				t.Fatalf("%s: it was not made again", what)
+			}
+			if now := mountTable(t); now != mounts {
+				t.Fatalf("%s: mounts are left:\n%s", what, now)
+			}
+			for began := time.Now(); ; time.Sleep(time.Millisecond) {
+				if _, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err == unix.ECHILD {
+					break
+				}
+				if time.Since(began) > 5*time.Second {
+					t.Fatalf("%s: a process is left", what)
+				}
+			}
+			switch {
+			case s.status.Signaled():
+				t.Errorf("%s: the executor hangs or crashes: %v", what, s.status.Signal())
+			case s.failure != nil:
+				if int(s.failure.Status) != s.status.ExitStatus() || s.failure.Setting == "" || s.failure.Status < plan.ExitChdir || s.failure.Errno == 0 && s.failure.Message == "" {
+					t.Errorf("%s: status %d, failure %+v", what, s.status.ExitStatus(), s.failure)
+				}
+				if got != "" {
+					t.Errorf("%s: the program ran all the same: %q", what, got)
+				}
+				refused[s.failure.Status]++
+			case got != want:
+				t.Errorf("%s: status %#x, notices %v, the program ran otherwise:\n%s", what, int(s.status), s.notices, cmp.Diff(want, got))
+			}
 		}
 	}
-	t.Logf("%d calls; refused by status: %v", len(calls), refused)
-	for _, status := range []uint8{plan.ExitNamespace, plan.ExitNetwork, plan.ExitUser, plan.ExitGroup, plan.ExitCapabilities, plan.ExitSeccomp,
-		plan.ExitNoNewPrivileges, plan.ExitLimits, plan.ExitNice, plan.ExitRuntimeDirectory, plan.ExitFDs} {
+	t.Logf("%d calls, %d faults; refused by status: %v", len(calls), tried, refused)
+	for _, status := range statuses {
 		if refused[status] == 0 {
 			t.Errorf("no fault led to status %d", status)
 		}
@@ -125,14 +255,29 @@ func mountTable(t *testing.T) string {
 	return string(text)
 }
 
-// traced runs the start with the fault at the given one of the calls in faulty,
-// -1 for none. It gives the calls that were made and what the program printed.
-func (s *start) traced(t *testing.T, fault int) (calls []string, output string) {
+// fault is the call to make fail, and with what: the one that is made after as many others like it.
+type fault struct {
+	call
+	after int
+	errno unix.Errno
+}
+
+// traced runs the start with a fault, if it isn't nil. It gives the calls that were made and what the program
+// printed. What the manager takes away after a service is taken away.
+func (s *start) traced(t *testing.T, broken *fault) (calls []call, output string) {
 	t.Helper()
 	_ = os.Remove(s.out)
-	_ = os.RemoveAll(s.ctx.Prefixes[plan.DirRuntime])
-	if err := os.Mkdir(s.ctx.Prefixes[plan.DirRuntime], 0o755); err != nil {
-		t.Fatal(err)
+	if s.fresh != nil {
+		s.fresh()
+	}
+	for _, dir := range s.ctx.Prefixes {
+		if dir == "" || dir == s.dir {
+			continue
+		}
+		_ = os.RemoveAll(dir)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var gate [2]int
 	if err := unix.Pipe2(gate[:], unix.O_CLOEXEC); err != nil {
@@ -154,18 +299,24 @@ func (s *start) traced(t *testing.T, fault int) (calls []string, output string) 
 	slow := time.AfterFunc(20*time.Second, func() { _ = unix.Kill(child.Pid, unix.SIGKILL) })
 	defer slow.Stop()
 	unix.Close(gate[1])
-	calls = s.follow(t, child, fault)
+	calls = s.follow(t, child, broken)
 	child.Close()
 	s.failure, s.notices = child.Failure(), child.Notices()
+	if p := execplan.Cleanup(s.unit, s.ctx, false); p != nil {
+		carry(t, p)
+	}
 	text, err := os.ReadFile(s.out)
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
-	return calls, string(text)
+	// A dynamic user is another one each time.
+	return calls, dynamicIDs.ReplaceAllString(string(text), "dynamic")
 }
 
+var dynamicIDs = regexp.MustCompile(`\b6[1-5][0-9]{3}\b`)
+
 // follow goes from call to call until the program is executed, then lets go.
-func (s *start) follow(t *testing.T, child *spawn.Child, fault int) (calls []string) {
+func (s *start) follow(t *testing.T, child *spawn.Child, wanted *fault) (calls []call) {
 	t.Helper()
 	inside, broken := false, false
 	for {
@@ -193,12 +344,14 @@ func (s *start) follow(t *testing.T, child *spawn.Child, fault int) (calls []str
 				}
 				change := broken
 				if broken {
-					regs.Rax, broken = ^uint64(unix.EIO)+1, false
-				} else if name, ok := faulty[regs.Orig_rax]; ok {
-					if len(calls) == fault {
-						regs.Orig_rax, broken, change = ^uint64(0), true, true
+					regs.Rax, broken = ^uint64(wanted.errno)+1, false
+				} else if wanted == nil && !slices.Contains(unfailing, regs.Orig_rax) {
+					calls = append(calls, placeOf(child.Pid, &regs))
+				} else if wanted != nil && wanted.number == regs.Orig_rax && wanted.after >= 0 && placeOf(child.Pid, &regs) == wanted.call {
+					if wanted.after == 0 {
+						regs.Orig_rax, broken, change = unix.SYS_GETPID, true, true // that no filter forbids
 					}
-					calls = append(calls, name)
+					wanted.after--
 				}
 				if change {
 					if err := unix.PtraceSetRegs(child.Pid, &regs); err != nil {
@@ -209,6 +362,33 @@ func (s *start) follow(t *testing.T, child *spawn.Child, fault int) (calls []str
 		}
 		ptrace(t, unix.PTRACE_SYSCALL, child.Pid, 0)
 	}
+}
+
+// placeOf names the place of a call by the return addresses of its callers: programs in Go keep a chain of frame pointers.
+func placeOf(pid int, regs *unix.PtraceRegs) call {
+	c := call{number: regs.Orig_rax}
+	text := &strings.Builder{}
+	if slices.Contains(told, c.number) {
+		fmt.Fprintf(text, "%d ", int32(regs.Rdi))
+		if c.number != unix.SYS_PRCTL { // one capability stands for the others
+			fmt.Fprintf(text, "%d ", int32(regs.Rsi))
+		}
+	}
+	var word [16]byte
+	for frame, n := regs.Rbp, 0; frame != 0 && n < 24; n++ {
+		if m, err := unix.PtracePeekData(pid, uintptr(frame), word[:]); err != nil || m != len(word) {
+			break
+		}
+		pc := binary.LittleEndian.Uint64(word[8:])
+		name := "?"
+		if f := runtime.FuncForPC(uintptr(pc)); f != nil { // the executor is this test's own program
+			name = f.Name()[strings.LastIndexByte(f.Name(), '/')+1:]
+		}
+		fmt.Fprintf(text, "%s+%x ", name, pc)
+		frame = binary.LittleEndian.Uint64(word[:])
+	}
+	c.place = text.String()
+	return c
 }
 
 func ptrace(t *testing.T, request, pid int, data uintptr) {

@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"cmp"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
@@ -11,8 +13,8 @@ import (
 // that userdb does not know: LDAP, SSSD and the like.
 func getent(database, name string) ([]byte, error) {
 	const program = "/usr/bin/getent"
-	if !exists(program) {
-		return nil, unix.ENOENT
+	if there, err := exists(program); err != nil || !there {
+		return nil, cmp.Or(err, error(unix.ENOENT))
 	}
 	var out [2]int
 	if err := unix.Pipe2(out[:], unix.O_CLOEXEC); err != nil {

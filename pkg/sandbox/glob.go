@@ -25,7 +25,11 @@ func glob(pattern string) ([]string, error) {
 		var next []string
 		for _, dir := range found {
 			if !strings.ContainsAny(part, `*?[\`) {
-				if exists(dir + "/" + part) {
+				there, err := exists(dir + "/" + part)
+				if err != nil && err != unix.EACCES {
+					return nil, err
+				}
+				if there {
 					next = append(next, dir+"/"+part)
 				}
 				continue
@@ -46,9 +50,14 @@ func glob(pattern string) ([]string, error) {
 	return found, nil
 }
 
-func exists(path string) bool {
+// exists says whether there is something at path. What can't be looked at is not taken for absent: protections depend on the answer.
+func exists(path string) (bool, error) {
 	var st unix.Stat_t
-	return unix.Fstatat(unix.AT_FDCWD, path, &st, unix.AT_SYMLINK_NOFOLLOW) == nil
+	err := unix.Fstatat(unix.AT_FDCWD, path, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if err == unix.ENOENT || err == unix.ENOTDIR {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // readDir lists the names in a directory, without . and ..

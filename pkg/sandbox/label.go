@@ -13,6 +13,18 @@ func labels(r *run) *plan.Failure { return applyLabels("", r.p.Labels) }
 // isn't there is passed over, as is a label with "-" that it doesn't take.
 func applyLabels(root string, l plan.Labels) *plan.Failure {
 	const attr = "/proc/thread-self/attr/"
+	selinux, err := exists(root + "/sys/fs/selinux/enforce")
+	if err != nil && l.SELinux.Name != "" {
+		return failed(plan.ExitSELinux, "SELinuxContext", l.SELinux.Name, err)
+	}
+	smack, err := exists(root + "/sys/fs/smackfs/load2")
+	if err != nil && l.Smack.Name != "" {
+		return failed(plan.ExitSmackLabel, "SmackProcessLabel", l.Smack.Name, err)
+	}
+	armor, err := appArmor(root)
+	if err != nil && l.AppArmor.Name != "" {
+		return failed(plan.ExitAppArmor, "AppArmorProfile", l.AppArmor.Name, err)
+	}
 	for _, m := range []struct {
 		setting string
 		status  uint8
@@ -21,9 +33,9 @@ func applyLabels(root string, l plan.Labels) *plan.Failure {
 		text    string
 		files   []string // the first that is there
 	}{
-		{"SELinuxContext", plan.ExitSELinux, l.SELinux, exists(root + "/sys/fs/selinux/enforce"), l.SELinux.Name, []string{"exec"}},
-		{"AppArmorProfile", plan.ExitAppArmor, l.AppArmor, appArmor(root), "exec " + l.AppArmor.Name, []string{"apparmor/exec", "exec"}},
-		{"SmackProcessLabel", plan.ExitSmackLabel, l.Smack, exists(root + "/sys/fs/smackfs/load2"), l.Smack.Name, []string{"smack/current", "current"}},
+		{"SELinuxContext", plan.ExitSELinux, l.SELinux, selinux, l.SELinux.Name, []string{"exec"}},
+		{"AppArmorProfile", plan.ExitAppArmor, l.AppArmor, armor, "exec " + l.AppArmor.Name, []string{"apparmor/exec", "exec"}},
+		{"SmackProcessLabel", plan.ExitSmackLabel, l.Smack, smack, l.Smack.Name, []string{"smack/current", "current"}},
 	} {
 		if m.label.Name == "" || !m.active {
 			continue
@@ -41,8 +53,11 @@ func applyLabels(root string, l plan.Labels) *plan.Failure {
 	return nil
 }
 
-func appArmor(root string) bool {
+func appArmor(root string) (bool, error) {
 	const room = 16
 	text, err := readFile(root+"/sys/module/apparmor/parameters/enabled", room)
-	return err == nil && len(text) > 0 && text[0] == 'Y'
+	if err == unix.ENOENT || err == unix.ENOTDIR {
+		return false, nil
+	}
+	return len(text) > 0 && text[0] == 'Y', err
 }

@@ -44,7 +44,7 @@ type entry struct {
 }
 
 // entries lists the rules of a plan (systemd.exec(5), Sandboxing).
-func entries(p *plan.Plan) []entry {
+func entries(p *plan.Plan) ([]entry, *plan.Failure) {
 	s := p.Sandbox
 	l := &ruleList{}
 	l.rules("ReadWritePaths", readWrite, s.ReadWritePaths)
@@ -65,7 +65,9 @@ func entries(p *plan.Plan) []entry {
 	l.protect(s)
 	l.private(s)
 	l.directories(p)
-	l.credentials(p)
+	if err := l.credentials(p); err != nil {
+		return nil, failed(plan.ExitNamespace, "credentials", p.Credentials.Dir, err)
+	}
 	if (s.ProtectProc != "" && s.ProtectProc != "default") || s.ProcSubset == "pid" || s.PrivatePIDs {
 		e := entry{setting: "ProtectProc", kind: procFS, path: "/proc"}
 		if s.ProtectProc != "" && s.ProtectProc != "default" {
@@ -76,7 +78,7 @@ func entries(p *plan.Plan) []entry {
 		}
 		l.add(e)
 	}
-	return l.list
+	return l.list, nil
 }
 
 type ruleList struct{ list []entry }
@@ -196,15 +198,23 @@ func (l *ruleList) directories(p *plan.Plan) {
 }
 
 // credentials hides those of other units.
-func (l *ruleList) credentials(p *plan.Plan) {
+func (l *ruleList) credentials(p *plan.Plan) error {
 	const all = "/run/credentials"
 	c := p.Credentials
-	if c == nil || !exists(c.Dir) || !within(c.Dir, all) {
+	there := false
+	if c != nil {
+		var err error
+		if there, err = exists(c.Dir); err != nil {
+			return err
+		}
+	}
+	if !there || !within(c.Dir, all) {
 		l.table("credentials", inaccessible, all)
-		return
+		return nil
 	}
 	l.add(tmpfsEntry("credentials", all, "mode=0755,ro"))
 	l.add(entry{setting: "credentials", kind: bind, path: c.Dir, source: c.Dir, ro: true})
+	return nil
 }
 
 // tmpfsEntry reads mount options: ro, nosuid, nodev and noexec are of the
@@ -231,16 +241,23 @@ func (v *view) locate() *plan.Failure {
 	kept := v.entries[:0]
 	for _, e := range v.entries {
 		target, err := resolve(v.root, e.path)
+		source := false
+		if err == unix.ENOENT && e.kind == bind {
+			var serr error
+			if source, serr = exists(e.source); serr != nil {
+				return failed(plan.ExitNamespace, e.setting, e.source, serr)
+			}
+		}
 		switch {
 		case err == unix.ENOENT && (e.kind == bind || e.kind == tmpFS) && !e.ignore:
-			if e.kind == bind && !exists(e.source) {
+			if e.kind == bind && !source {
 				return failed(plan.ExitNamespace, e.setting, e.source, err)
 			}
 			if target, err = makeTarget(v.root, e); err != nil {
 				return failed(plan.ExitNamespace, e.setting, e.path, err)
 			}
 		case err != nil && (e.ignore || e.kind == untouched) && (err == unix.ENOENT || err == unix.EACCES || err == unix.ENOTDIR):
-			if e.kind != bind || err != unix.ENOENT || !exists(e.source) {
+			if !source {
 				continue
 			}
 			if target, err = makeTarget(v.root, e); err != nil {

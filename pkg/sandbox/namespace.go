@@ -26,7 +26,11 @@ func mounts(r *run) *plan.Failure {
 	if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
 		return namespaceFailure("mount namespace", "/", err)
 	}
-	v := &view{root: "/", entries: entries(p)}
+	rules, f := entries(p)
+	if f != nil {
+		return f
+	}
+	v := &view{root: "/", entries: rules}
 	if p.Sandbox.PrivateTmp == "yes" {
 		for _, dir := range p.Sandbox.TmpDirs {
 			if err := makeTmp(dir); err != nil {
@@ -247,8 +251,8 @@ func (v *view) matters(e *entry) bool {
 // makeCovered makes the place to mount on again where an earlier rule has put
 // an empty file system over it.
 func (e *entry) makeCovered() error {
-	if exists(e.target) {
-		return nil
+	if there, err := exists(e.target); err != nil || there {
+		return err
 	}
 	dir := true
 	if e.kind == bind {

@@ -83,7 +83,7 @@ func (o *Ops) file(n int, s *plan.Stream) {
 		return
 	}
 	// open(2) gives ENXIO for a socket. What could not be opened then still
-	// has to be connected, which must not fail.
+	// has to be connected: a socket without a peer is none to start with.
 	fd := l.Open(status, s.Path, int(s.Flags)|unix.O_NOCTTY, mode)
 	l.Tolerate(unix.ENXIO)
 	sock := l.Syscall(kernel.OpOther, status, unix.SYS_SOCKET, kernel.Value(unix.AF_UNIX), kernel.Value(unix.SOCK_STREAM|unix.SOCK_CLOEXEC), kernel.Value(0))
@@ -91,7 +91,11 @@ func (o *Ops) file(n int, s *plan.Stream) {
 	l.Syscall(kernel.OpOther, 0, unix.SYS_CONNECT, kernel.Result(sock), l.Bytes(addr), kernel.Value(uintptr(len(addr))))
 	l.Syscall(kernel.OpDup, status, unix.SYS_DUP3, kernel.Result(sock), kernel.FD(n), kernel.Value(0))
 	l.Close(kernel.Result(sock))
-	l.Syscall(kernel.OpDup, 0, unix.SYS_DUP3, kernel.Result(fd), kernel.FD(n), kernel.Value(0))
+	l.Syscall(kernel.OpDup, status, unix.SYS_DUP3, kernel.Result(fd), kernel.FD(n), kernel.Value(0))
+	l.Tolerate(unix.EBADF)
+	size := int32(len(addr))
+	l.Syscall(kernel.OpOther, status, unix.SYS_GETPEERNAME, kernel.FD(n), l.Bytes(addr), l.Bytes(bytesOf(&size)))
+	l.Tolerate(unix.ENOTSOCK)
 	o.mark(streamNames[n], s.Path)
 }
 
