@@ -63,8 +63,9 @@ func (e *Engine) Check() []string {
 // checkEdges requires that each edge stands on both units with inverse types, and that lists are sorted.
 func (e *Engine) checkEdges(u *Unit, say func(string, ...any)) {
 	for c := range classMax {
-		for i, x := range u.deps[c] {
-			if i > 0 && u.deps[c][i-1].id >= x.id {
+		list := u.deps.list(c)
+		for i, x := range list {
+			if i > 0 && list[i-1].id >= x.id {
 				say("edges of %s are not sorted", u.Name())
 			}
 			if int(x.id) >= len(e.units) || e.units[x.id] == nil {
@@ -86,11 +87,12 @@ func (e *Engine) checkEdges(u *Unit, say func(string, ...any)) {
 // mirror gives what p has towards u in the types that are inverse to list c, turned around.
 func (e *Engine) mirror(p, u *Unit, c class) (own, peer depend.Mask) {
 	for k := range classMax {
-		i, ok := find(p.deps[k], u.id)
+		list := p.deps.list(k)
+		i, ok := find(list, u.id)
 		if !ok {
 			continue
 		}
-		x := p.deps[k][i]
+		x := list[i]
 		own |= inverse(x.own, k) & classMask[c] &^ notMark(k)
 		peer |= inverse(x.peer, k) & classMask[c] &^ notMark(k)
 	}

@@ -158,7 +158,7 @@ func (e *Engine) reachable(u *Unit) bool {
 // next gives the next edge of the unit.
 func (v *visit) next() (edge, bool) {
 	for v.c < classMax {
-		if list := v.u.deps[v.c]; v.i < len(list) {
+		if list := v.u.deps.list(v.c); v.i < len(list) {
 			v.i++
 			return list[v.i-1], true
 		}
@@ -175,15 +175,14 @@ func (e *Engine) unload(u *Unit) {
 	e.disconnect(u)
 	// Others in the same circle of garbage may still name it.
 	for c := range classMax {
-		for len(u.deps[c]) > 0 {
-			x := u.deps[c][len(u.deps[c])-1]
+		for _, x := range slices.Backward(u.deps.list(c)) {
 			p := e.units[x.id]
 			for _, k := range inverseClass(c, x.types()&^targetOrder|markTypes(c, x)) {
-				clearEdge(&p.deps[k], u.id, ^depend.Mask(0), ^depend.Mask(0))
+				p.deps.clear(k, u.id, ^depend.Mask(0), ^depend.Mask(0))
 			}
-			u.deps[c] = u.deps[c][:len(u.deps[c])-1]
 		}
 	}
+	u.deps = edges{}
 	if u.ActiveState() == machine.Failed {
 		e.failedUnits--
 	}

@@ -67,56 +67,23 @@ var classOf = func() (of [unit.DepTypeMax]class) {
 	return of
 }()
 
-// find gives the place of id in a list that is sorted by id.
-func find(list []edge, id uid) (int, bool) {
-	// New units have the highest number, and their edges are added at the end of their peers' lists.
-	if n := len(list); n == 0 || list[n-1].id < id {
-		return n, false
-	}
-	return slices.BinarySearchFunc(list, id, func(x edge, id uid) int { return int(x.id) - int(id) })
-}
-
-// setEdge adds bits to one side of an edge.
-func setEdge(list *[]edge, id uid, own, peer depend.Mask) {
-	i, ok := find(*list, id)
-	if !ok {
-		*list = slices.Insert(*list, i, edge{id: id})
-	}
-	(*list)[i].own |= own
-	(*list)[i].peer |= peer
-}
-
-// clearEdge removes bits from one side of an edge, and the edge if nothing is left.
-func clearEdge(list *[]edge, id uid, own, peer depend.Mask) {
-	i, ok := find(*list, id)
-	if !ok {
-		return
-	}
-	x := &(*list)[i]
-	x.own &^= own
-	x.peer &^= peer
-	if x.types() == 0 {
-		*list = slices.Delete(*list, i, i+1)
-	}
-}
-
 // link records that the configuration of a says "a t b".
 func (e *Engine) link(a, b *Unit, t unit.DepType) {
 	if a == b {
 		return
 	}
 	inv := t.Inverse()
-	setEdge(&a.deps[classOf[t]], b.id, 1<<t, 0)
+	a.deps.set(classOf[t], b.id, 1<<t, 0)
 	if e.opt.SimulateFault == "edge" && t == unit.DepPartOf {
 		return
 	}
-	setEdge(&b.deps[classOf[inv]], a.id, 0, 1<<inv)
+	b.deps.set(classOf[inv], a.id, 0, 1<<inv)
 }
 
 // linkTarget records the default order of a target behind other.
 func (e *Engine) linkTarget(target, other *Unit) {
-	setEdge(&target.deps[classAfter], other.id, targetOrder, 0)
-	setEdge(&other.deps[classBefore], target.id, 0, targetOrder)
+	target.deps.set(classAfter, other.id, targetOrder, 0)
+	other.deps.set(classBefore, target.id, 0, targetOrder)
 }
 
 // inverseClass is the list in which the peer keeps an edge of list c.
@@ -140,7 +107,7 @@ func inverseClass(c class, m depend.Mask) []class {
 // Peers that lost a reference are queued for collection.
 func (e *Engine) unlink(u *Unit) {
 	for c := range classMax {
-		list := slices.Clone(u.deps[c])
+		list := slices.Clone(u.deps.list(c))
 		for _, x := range list {
 			p := e.units[x.id]
 			own, peer := x.own, depend.Mask(0)
@@ -150,10 +117,10 @@ func (e *Engine) unlink(u *Unit) {
 			if own|peer == 0 {
 				continue
 			}
-			clearEdge(&u.deps[c], x.id, own, peer)
+			u.deps.clear(c, x.id, own, peer)
 			for _, k := range inverseClass(c, own|peer) {
 				keep := classMask[k]
-				clearEdge(&p.deps[k], u.id, inverse(peer, c)&keep, inverse(own, c)&keep)
+				p.deps.clear(k, u.id, inverse(peer, c)&keep, inverse(own, c)&keep)
 			}
 			e.queueCollect(p)
 		}
@@ -175,7 +142,8 @@ func (u *Unit) has(m depend.Mask, p *Unit) bool {
 		if classMask[c]&m == 0 {
 			continue
 		}
-		if i, ok := find(u.deps[c], p.id); ok && u.deps[c][i].types()&m != 0 {
+		list := u.deps.list(c)
+		if i, ok := find(list, p.id); ok && list[i].types()&m != 0 {
 			return true
 		}
 	}
@@ -184,7 +152,7 @@ func (u *Unit) has(m depend.Mask, p *Unit) bool {
 
 // after reports whether u is ordered after p, by any word or by default.
 func (u *Unit) after(p *Unit) bool {
-	_, ok := find(u.deps[classAfter], p.id)
+	_, ok := find(u.deps.list(classAfter), p.id)
 	return ok
 }
 
@@ -195,7 +163,7 @@ func (e *Engine) peers(u *Unit, m depend.Mask, f func(p *Unit, types depend.Mask
 		if classMask[c]&m == 0 {
 			continue
 		}
-		for _, x := range u.deps[c] {
+		for _, x := range u.deps.list(c) {
 			if t := x.types() & m; t != 0 && !f(e.units[x.id], t) {
 				return
 			}

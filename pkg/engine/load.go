@@ -85,7 +85,7 @@ func (u *Unit) blank() bool {
 func (e *Engine) absorb(u, old *Unit) {
 	e.unlink(old)
 	for c := range classMax {
-		for _, x := range slices.Clone(old.deps[c]) {
+		for _, x := range slices.Clone(old.deps.list(c)) {
 			p := e.units[x.id]
 			for _, t := range (x.peer &^ targetOrder).Types() {
 				if p != u {
@@ -93,11 +93,11 @@ func (e *Engine) absorb(u, old *Unit) {
 				}
 			}
 			for _, k := range inverseClass(c, x.peer) {
-				clearEdge(&p.deps[k], old.id, ^depend.Mask(0), ^depend.Mask(0))
+				p.deps.clear(k, old.id, ^depend.Mask(0), ^depend.Mask(0))
 			}
 		}
-		old.deps[c] = nil
 	}
+	old.deps = edges{}
 	for _, n := range append(append([]string{old.cfg.Name}, old.cfg.Names...), e.aliases[old]...) {
 		if e.names[n] == old {
 			e.names[n] = u
@@ -338,7 +338,7 @@ func (e *Engine) orderTargets(u *Unit) {
 // isBefore reports whether target is before other already: somebody wrote it, or it is the default for two targets that want
 // each other.
 func isBefore(target, other *Unit) bool {
-	_, ok := find(target.deps[classBefore], other.id)
+	_, ok := find(target.deps.list(classBefore), other.id)
 	return ok
 }
 

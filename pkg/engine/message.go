@@ -116,7 +116,7 @@ func (e *Engine) logFinished(j *Job, r job.Result) {
 // dependencyText says which required unit is to blame, if one that failed is known.
 func (e *Engine) dependencyText(j *Job) string {
 	for _, t := range []unit.DepType{unit.DepRequires, unit.DepBindsTo, unit.DepRequisite} {
-		for _, x := range j.Unit.deps[classNeeds] {
+		for _, x := range j.Unit.deps.list(classNeeds) {
 			p := e.units[x.id]
 			if x.types().Has(t) && p.job == nil && p.ActiveState() == machine.Failed {
 				return "(" + t.String() + "=" + p.Name() + " failed)"

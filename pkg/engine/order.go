@@ -63,7 +63,7 @@ func (t *transaction) waitsFor(n orderNode, i int) (m orderNode, ok, more bool) 
 		}
 		i--
 	}
-	after, before := n.u.deps[classAfter], n.u.deps[classBefore]
+	after, before := n.u.deps.list(classAfter), n.u.deps.list(classBefore)
 	switch {
 	case i < len(after):
 		if n.down {

@@ -47,7 +47,7 @@ func (e *Engine) blocker(j *Job) *Job {
 		return nil
 	}
 	// The search goes on where the last one ended: what came before was clear then, and is looked at again at the end.
-	list := j.Unit.deps[classAfter]
+	list := j.Unit.deps.list(classAfter)
 	for k := range list {
 		i := (j.cursor + k) % len(list)
 		if o := e.units[list[i].id].job; o != nil && holds(j, o, true) {
@@ -55,7 +55,7 @@ func (e *Engine) blocker(j *Job) *Job {
 			return o
 		}
 	}
-	for _, x := range j.Unit.deps[classBefore] {
+	for _, x := range j.Unit.deps.list(classBefore) {
 		if o := e.units[x.id].job; o != nil && holds(j, o, false) {
 			return o
 		}

@@ -17,7 +17,7 @@ type Unit struct {
 	job     *Job
 	nop     *Job
 	state   *state // nil: nothing has happened to the unit yet
-	deps    [classMax][]edge
+	deps    edges
 	id      uid
 	flags   flag
 }
@@ -192,7 +192,7 @@ func (e *Engine) Deps(u *Unit, t unit.DepType) []string {
 		m |= targetOrder
 	}
 	c := classOf[t]
-	for _, x := range u.deps[c] {
+	for _, x := range u.deps.list(c) {
 		if x.types()&m != 0 {
 			out = append(out, e.units[x.id].Name())
 		}

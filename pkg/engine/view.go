@@ -78,7 +78,7 @@ func (e *Engine) JobsAfter(j *Job) []*Job {
 func (e *Engine) related(j *Job, hold func(other *Job, after bool) bool) []*Job {
 	var out []*Job
 	for _, c := range []class{classAfter, classBefore} {
-		for _, x := range j.Unit.deps[c] {
+		for _, x := range j.Unit.deps.list(c) {
 			if o := e.units[x.id].job; o != nil && hold(o, c == classAfter) {
 				out = append(out, o)
 			}
