@@ -229,9 +229,7 @@ func (s *Server) install(t *transient) (*unit.Unit, error) {
 func (k *call) setProperties(name string) {
 	runtime := k.args.Bool()
 	u := k.s.b.Engine().Unit(name)
-	copied := *u.Config()
-	t := &transient{u: &copied}
-	unshare(t.u)
+	t := &transient{u: u.Config().Clone()}
 	host := k.s.b.Loader().Host()
 	files := map[string]string{}
 	var order []string
@@ -302,35 +300,6 @@ func (k *call) writeDropIns(u *unit.Unit, order []string, files map[string]strin
 		}
 		k.writeDropIns(u, order[1:], files, runtime)
 	})
-}
-
-// unshare copies the blocks that SetProperty writes to, because configurations are immutable.
-func unshare(u *unit.Unit) {
-	u.Names, u.Deps = append([]string(nil), u.Names...), append([]unit.Dep(nil), u.Deps...)
-	if u.Cgroup != nil {
-		c := *u.Cgroup
-		u.Cgroup = &c
-	}
-	if u.Exec != nil {
-		c := *u.Exec
-		u.Exec = &c
-	}
-	if u.Kill != nil {
-		c := *u.Kill
-		u.Kill = &c
-	}
-	if u.Service != nil {
-		c := *u.Service
-		u.Service = &c
-	}
-	if u.Scope != nil {
-		c := *u.Scope
-		u.Scope = &c
-	}
-	if u.Slice != nil {
-		c := *u.Slice
-		u.Slice = &c
-	}
 }
 
 // pidfds reads the processes of a new scope, named by their pidfds.

@@ -168,7 +168,7 @@ func (e *Engine) deviceUnit(name string, cfg *unit.Unit) (*unit.Unit, bool) {
 		return cfg, false
 	}
 	c := *cfg
-	c.LoadState, c.LoadError = unit.StateLoaded, nil
+	c.MarkLoaded()
 	if path, err := unit.NameToPath(name); err == nil {
 		c.Unit.Description = path
 	}

@@ -121,7 +121,7 @@ func (e *Engine) complete(name string, cfg *unit.Unit) *unit.Unit {
 	missing := cfg.LoadState == unit.StateNotFound
 	if missing {
 		if c, ok := e.kernelUnit(cfg.Name, cfg); ok {
-			c.LoadState, c.LoadError = unit.StateLoaded, nil
+			c.MarkLoaded()
 			if !always {
 				return c
 			}
@@ -134,7 +134,7 @@ func (e *Engine) complete(name string, cfg *unit.Unit) *unit.Unit {
 	c := *cfg
 	c.Perpetual = c.Perpetual || always
 	if missing {
-		c.LoadState, c.LoadError = unit.StateLoaded, nil
+		c.MarkLoaded()
 		switch c.Name {
 		case "-.slice":
 			c.Unit.Description = "Root Slice"

@@ -96,7 +96,7 @@ func (e *Engine) kernelUnit(name string, cfg *unit.Unit) (*unit.Unit, bool) {
 		}
 		c, m := *cfg, *cfg.GetMount()
 		m.What, m.Where, m.Type, m.Options = info.What, info.Where, info.Type, info.Options
-		c.Mount = &m
+		c.OwnExtra().Mount = &m
 		c.SourcePath = sourceMountInfo
 		c.Unit.Description = info.Where
 		return &c, true
@@ -107,7 +107,7 @@ func (e *Engine) kernelUnit(name string, cfg *unit.Unit) (*unit.Unit, bool) {
 		}
 		c, s := *cfg, *cfg.GetSwap()
 		s.What = info.What
-		c.Swap = &s
+		c.OwnExtra().Swap = &s
 		c.SourcePath = sourceSwaps
 		c.Unit.Description = info.What
 		return &c, true

@@ -280,7 +280,7 @@ func (e *Engine) onTransient(v machine.StartTransient) {
 		for _, pid := range v.PIDs {
 			sc.PIDs = append(sc.PIDs, uint32(pid))
 		}
-		c.Scope = &sc
+		c.OwnExtra().Scope = &sc
 		v.Config = &c
 	}
 	for _, cfg := range append([]*unit.Unit{v.Config}, v.Aux...) {

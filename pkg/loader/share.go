@@ -15,16 +15,22 @@ const sharedMax = 4096
 // only say StandardOutput=null, have one block of execution settings between them: it is over a kilobyte. Configurations are immutable, so
 // nobody notices.
 type shared struct {
-	seed maphash.Seed
-	exec map[uint64]*unit.Exec
+	seed     maphash.Seed
+	exec     map[uint64]*unit.Exec
+	settings map[uint64]*unit.ServiceSettings
 }
 
-func newShared() *shared { return &shared{seed: maphash.MakeSeed(), exec: map[uint64]*unit.Exec{}} }
+func newShared() *shared {
+	return &shared{seed: maphash.MakeSeed(), exec: map[uint64]*unit.Exec{}, settings: map[uint64]*unit.ServiceSettings{}}
+}
 
 // share replaces blocks of u by equal ones.
 func (s *shared) share(u *unit.Unit) {
 	if u.Exec != nil {
 		u.Exec = oneOf(s.seed, s.exec, u.Exec)
+	}
+	if u.Service != nil {
+		u.Service.ServiceSettings = oneOf(s.seed, s.settings, u.Service.ServiceSettings)
 	}
 }
 

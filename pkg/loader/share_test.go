@@ -16,6 +16,9 @@ func TestEqualBlocksAreShared(t *testing.T) {
 	if a.Exec == nil || a.Exec != b.Exec {
 		t.Errorf("equal settings have two blocks: %p, %p", a.Exec, b.Exec)
 	}
+	if a.Service == b.Service || a.Service.ServiceSettings != b.Service.ServiceSettings || a.Service.ExecStart[0].Path != "/bin/a" {
+		t.Error("equal settings of services have two blocks, or different commands one")
+	}
 	if c.Exec == a.Exec || c.Exec.Nice.Value != 4 || a.Exec.Nice.Value != 3 {
 		t.Errorf("different settings share a block: %v, %v", a.Exec.Nice, c.Exec.Nice)
 	}

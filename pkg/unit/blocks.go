@@ -8,7 +8,30 @@ func New(name string, d *Defaults) *Unit {
 	}
 	u := newShared(name, d)
 	u.Unit.UnitActions = cloneBlock(u.Unit.UnitActions)
+	u.OwnExtra()
 	return u
+}
+
+// OwnExtra gives u a block of its own, which can be written to.
+func (u *Unit) OwnExtra() *UnitExtra {
+	u.UnitExtra = cloneBlock(u.UnitExtra)
+	return u.UnitExtra
+}
+
+// extra is the block for writing while u is made, allocated on first use.
+func (u *Unit) extra() *UnitExtra {
+	if u.UnitExtra == noExtra {
+		u.UnitExtra = &UnitExtra{}
+	}
+	return u.UnitExtra
+}
+
+// MarkLoaded takes back that u is not found, or another fault.
+func (u *Unit) MarkLoaded() {
+	u.LoadState = StateLoaded
+	if u.LoadError != nil {
+		u.OwnExtra().LoadError = nil
+	}
 }
 
 // newShared is New with rarely used settings shared with the defaults, for
@@ -20,6 +43,7 @@ func newShared(name string, d *Defaults) *Unit {
 		Names:     []string{name},
 		LoadState: StateStub,
 		Unit:      d.Unit,
+		UnitExtra: noExtra,
 		defaults:  d,
 	}
 }
@@ -66,9 +90,21 @@ func (u *Unit) GetService() *Service {
 	if u.Service != nil {
 		return u.Service
 	}
-	s := u.Defaults().Service
-	s.ServiceExtra = cloneBlock(s.ServiceExtra)
-	return &s
+	return u.Defaults().Service.Copy()
+}
+
+// Copy gives a block whose settings can be written to; lists stay shared.
+func (b *Service) Copy() *Service {
+	return &Service{b.ExecStart, cloneBlock(b.ServiceCommands), cloneBlock(b.ServiceSettings), cloneBlock(b.ServiceExtra)}
+}
+
+// ownService gives the [Service] settings for writing; those that few services
+// have stay shared with the defaults.
+func (u *Unit) ownService() *Service {
+	if own(&u.Service, &u.Defaults().Service).ServiceSettings == u.Defaults().Service.ServiceSettings {
+		u.Service.ServiceSettings = cloneBlock(u.Service.ServiceSettings)
+	}
+	return u.Service
 }
 
 // GetSocket gives the [Socket] settings, defaults if none is set.

@@ -5,19 +5,38 @@ import "github.com/muster-init/muster/pkg/unit/value"
 // Service is the [Service] section, without the shared exec, kill and cgroup
 // settings (systemd.service(5)).
 type Service struct {
+	ExecStart []value.Command
+
+	// What most services have nothing of, shared with the defaults until one does.
+	*ServiceCommands
+	// What many services have the same of: the loader keeps one of those that are equal.
+	*ServiceSettings
+	// What few services set, shared with the defaults until one does.
+	*ServiceExtra
+}
+
+// ServiceCommands are the commands of a service beside its main one, and the
+// names it is known by.
+type ServiceCommands struct {
+	ExecStartPre  []value.Command
+	ExecStartPost []value.Command
+	ExecReload    []value.Command
+	ExecStop      []value.Command
+	ExecStopPost  []value.Command
+
+	PIDFile string
+	BusName string
+}
+
+// ServiceSettings are the settings of [Service] that are numbers, flags and
+// words of the program, so that equal ones are equal byte by byte.
+type ServiceSettings struct {
 	Type            string // simple, exec, forking, oneshot, dbus, notify, notify-reload, idle; "" before defaults apply
 	Restart         string // no, on-success, on-failure, on-abnormal, on-watchdog, on-abort, always
 	NotifyAccess    string // none, main, exec, all
 	NotifyAccessSet bool   // NotifyAccess= was given
 	OOMPolicySet    bool   // OOMPolicy= was given
 	OOMPolicy       string // continue, stop, kill
-
-	ExecStartPre  []value.Command
-	ExecStart     []value.Command
-	ExecStartPost []value.Command
-	ExecReload    []value.Command
-	ExecStop      []value.Command
-	ExecStopPost  []value.Command
 
 	TimeoutStartUSec uint64
 	TimeoutStopUSec  uint64
@@ -27,17 +46,11 @@ type Service struct {
 	RestartUSec      uint64
 	WatchdogUSec     uint64 // 0: off
 
-	PIDFile string
-	BusName string
-
 	GuessMainPID           bool
 	NonBlocking            bool
 	RemainAfterExit        bool
 	RootDirectoryStartOnly bool
 	PermissionsStartOnly   bool // legacy
-
-	// What few services set, shared with the defaults until one does.
-	*ServiceExtra
 }
 
 // ServiceExtra are settings of [Service] that few units have.

@@ -133,15 +133,18 @@ func NewDefaults(m *ManagerConfig) *Defaults {
 
 func defaultService(m *ManagerConfig) Service {
 	return Service{
-		Restart:          "no",
-		NotifyAccess:     "none",
-		OOMPolicy:        m.DefaultOOMPolicy,
-		TimeoutStartUSec: m.DefaultTimeoutStartUSec,
-		TimeoutStopUSec:  m.DefaultTimeoutStopUSec,
-		TimeoutAbortUSec: m.DefaultTimeoutAbortUSec,
-		TimeoutAbortSet:  m.DefaultTimeoutAbortSet,
-		RestartUSec:      m.DefaultRestartUSec,
-		GuessMainPID:     true,
+		ServiceCommands: &ServiceCommands{},
+		ServiceSettings: &ServiceSettings{
+			Restart:          "no",
+			NotifyAccess:     "none",
+			OOMPolicy:        m.DefaultOOMPolicy,
+			TimeoutStartUSec: m.DefaultTimeoutStartUSec,
+			TimeoutStopUSec:  m.DefaultTimeoutStopUSec,
+			TimeoutAbortUSec: m.DefaultTimeoutAbortUSec,
+			TimeoutAbortSet:  m.DefaultTimeoutAbortSet,
+			RestartUSec:      m.DefaultRestartUSec,
+			GuessMainPID:     true,
+		},
 		ServiceExtra: &ServiceExtra{
 			ExitType:                    "main",
 			RestartMode:                 "normal",

@@ -35,7 +35,7 @@ func (c *Context) finish() {
 	}
 	if c.badText != "" {
 		u.LoadState = StateBadSetting
-		u.LoadError = &LoadError{ErrBadSetting, "Unit " + u.Name + " has a bad unit file setting."}
+		u.extra().LoadError = &LoadError{ErrBadSetting, "Unit " + u.Name + " has a bad unit file setting."}
 	}
 }
 
@@ -43,7 +43,7 @@ func (c *Context) finish() {
 // changed some of them, and gives what is wrong.
 func Refinish(u *Unit) []Message {
 	c := &Context{Unit: u}
-	u.LoadState, u.LoadError = StateLoaded, nil
+	u.MarkLoaded()
 	c.finish()
 	return c.finishMessages()
 }
@@ -104,7 +104,7 @@ func (u *Unit) finishStdio() {
 
 func (u *Unit) finishScope() {
 	if u.GetCgroup().Delegate && !u.GetScope().OOMPolicySet {
-		own(&u.Scope, &u.Defaults().Scope).OOMPolicy = "continue"
+		own(&u.extra().Scope, &u.Defaults().Scope).OOMPolicy = "continue"
 	}
 }
 
@@ -174,7 +174,7 @@ func (u *Unit) finishAutomount() {
 		return
 	}
 	if path, err := NameToPath(u.Name); err == nil {
-		own(&u.Automount, &u.Defaults().Automount).Where = path
+		own(&u.extra().Automount, &u.Defaults().Automount).Where = path
 	}
 }
 
@@ -225,13 +225,16 @@ func (u *Unit) Clone() *Unit {
 	n := *u
 	n.Deps = append([]Dep(nil), u.Deps...)
 	n.Names = append([]string(nil), u.Names...)
+	n.OwnExtra()
 	n.Conditions = append([]Condition(nil), u.Conditions...)
 	n.Asserts = append([]Condition(nil), u.Asserts...)
 	n.RequiresMountsFor = append([]PathDep(nil), u.RequiresMountsFor...)
 	n.WantsMountsFor = append([]PathDep(nil), u.WantsMountsFor...)
 	n.DropInPaths = append([]string(nil), u.DropInPaths...)
 	n.Install = cloneBlock(u.Install)
-	n.Service = cloneBlock(u.Service)
+	if u.Service != nil {
+		n.Service = u.Service.Copy()
+	}
 	n.Socket = cloneBlock(u.Socket)
 	n.Timer = cloneBlock(u.Timer)
 	n.Path = cloneBlock(u.Path)
@@ -245,9 +248,6 @@ func (u *Unit) Clone() *Unit {
 	n.Cgroup = cloneBlock(u.Cgroup)
 	if d := u.Defaults(); n.Unit.UnitActions != d.Unit.UnitActions {
 		n.Unit.UnitActions = cloneBlock(n.Unit.UnitActions)
-	}
-	if d := u.Defaults(); n.Service != nil && n.Service.ServiceExtra != d.Service.ServiceExtra {
-		n.Service.ServiceExtra = cloneBlock(n.Service.ServiceExtra)
 	}
 	if n.Exec != nil {
 		n.Exec.Sandbox = cloneBlock(n.Exec.Sandbox)

@@ -92,6 +92,15 @@ func inUnit[T any](f func(u *Unit) *T) func(target, bool) *T {
 	return func(t target, _ bool) *T { return f(t.u) }
 }
 
+func inExtra[T any](f func(b *UnitExtra) *T) func(target, bool) *T {
+	return func(t target, write bool) *T {
+		if write {
+			t.u.extra()
+		}
+		return f(t.u.UnitExtra)
+	}
+}
+
 func inActions[T any](f func(b *UnitActions) *T) func(target, bool) *T {
 	return func(t target, write bool) *T {
 		u := t.u
@@ -110,7 +119,7 @@ func inManager[T any](f func(m *ManagerConfig) *T) func(target, bool) *T {
 func inInstall[T any](f func(b *Install) *T) func(target, bool) *T {
 	return func(t target, write bool) *T {
 		if write {
-			own(&t.u.Install, &t.u.Defaults().Install)
+			own(&t.u.extra().Install, &t.u.Defaults().Install)
 		}
 		return f(t.u.GetInstall())
 	}
@@ -119,16 +128,28 @@ func inInstall[T any](f func(b *Install) *T) func(target, bool) *T {
 func inService[T any](f func(b *Service) *T) func(target, bool) *T {
 	return func(t target, write bool) *T {
 		if write {
-			own(&t.u.Service, &t.u.Defaults().Service)
+			t.u.ownService()
 		}
 		return f(t.u.GetService())
+	}
+}
+
+func inServiceCommands[T any](f func(b *ServiceCommands) *T) func(target, bool) *T {
+	return func(t target, write bool) *T {
+		if write {
+			b := t.u.ownService()
+			if b.ServiceCommands == t.u.Defaults().Service.ServiceCommands {
+				b.ServiceCommands = cloneBlock(b.ServiceCommands)
+			}
+		}
+		return f(t.u.GetService().ServiceCommands)
 	}
 }
 
 func inServiceExtra[T any](f func(b *ServiceExtra) *T) func(target, bool) *T {
 	return func(t target, write bool) *T {
 		if write {
-			b := own(&t.u.Service, &t.u.Defaults().Service)
+			b := t.u.ownService()
 			if b.ServiceExtra == t.u.Defaults().Service.ServiceExtra {
 				v := *b.ServiceExtra
 				b.ServiceExtra = &v
@@ -141,7 +162,7 @@ func inServiceExtra[T any](f func(b *ServiceExtra) *T) func(target, bool) *T {
 func inSocket[T any](f func(b *Socket) *T) func(target, bool) *T {
 	return func(t target, write bool) *T {
 		if write {
-			own(&t.u.Socket, &t.u.Defaults().Socket)
+			own(&t.u.extra().Socket, &t.u.Defaults().Socket)
 		}
 		return f(t.u.GetSocket())
 	}
@@ -150,7 +171,7 @@ func inSocket[T any](f func(b *Socket) *T) func(target, bool) *T {
 func inTimer[T any](f func(b *Timer) *T) func(target, bool) *T {
 	return func(t target, write bool) *T {
 		if write {
-			own(&t.u.Timer, &t.u.Defaults().Timer)
+			own(&t.u.extra().Timer, &t.u.Defaults().Timer)
 		}
 		return f(t.u.GetTimer())
 	}
@@ -159,7 +180,7 @@ func inTimer[T any](f func(b *Timer) *T) func(target, bool) *T {
 func inPath[T any](f func(b *Path) *T) func(target, bool) *T {
 	return func(t target, write bool) *T {
 		if write {
-			own(&t.u.Path, &t.u.Defaults().Path)
+			own(&t.u.extra().Path, &t.u.Defaults().Path)
 		}
 		return f(t.u.GetPath())
 	}
@@ -168,7 +189,7 @@ func inPath[T any](f func(b *Path) *T) func(target, bool) *T {
 func inMount[T any](f func(b *Mount) *T) func(target, bool) *T {
 	return func(t target, write bool) *T {
 		if write {
-			own(&t.u.Mount, &t.u.Defaults().Mount)
+			own(&t.u.extra().Mount, &t.u.Defaults().Mount)
 		}
 		return f(t.u.GetMount())
 	}
@@ -177,7 +198,7 @@ func inMount[T any](f func(b *Mount) *T) func(target, bool) *T {
 func inAutomount[T any](f func(b *Automount) *T) func(target, bool) *T {
 	return func(t target, write bool) *T {
 		if write {
-			own(&t.u.Automount, &t.u.Defaults().Automount)
+			own(&t.u.extra().Automount, &t.u.Defaults().Automount)
 		}
 		return f(t.u.GetAutomount())
 	}
@@ -186,7 +207,7 @@ func inAutomount[T any](f func(b *Automount) *T) func(target, bool) *T {
 func inSwap[T any](f func(b *Swap) *T) func(target, bool) *T {
 	return func(t target, write bool) *T {
 		if write {
-			own(&t.u.Swap, &t.u.Defaults().Swap)
+			own(&t.u.extra().Swap, &t.u.Defaults().Swap)
 		}
 		return f(t.u.GetSwap())
 	}
@@ -195,7 +216,7 @@ func inSwap[T any](f func(b *Swap) *T) func(target, bool) *T {
 func inScope[T any](f func(b *Scope) *T) func(target, bool) *T {
 	return func(t target, write bool) *T {
 		if write {
-			own(&t.u.Scope, &t.u.Defaults().Scope)
+			own(&t.u.extra().Scope, &t.u.Defaults().Scope)
 		}
 		return f(t.u.GetScope())
 	}
@@ -204,7 +225,7 @@ func inScope[T any](f func(b *Scope) *T) func(target, bool) *T {
 func inSlice[T any](f func(b *Slice) *T) func(target, bool) *T {
 	return func(t target, write bool) *T {
 		if write {
-			own(&t.u.Slice, &t.u.Defaults().Slice)
+			own(&t.u.extra().Slice, &t.u.Defaults().Slice)
 		}
 		return f(t.u.GetSlice())
 	}

@@ -137,20 +137,20 @@ func (u *Unit) depNames(d DepType) []string {
 }
 
 // mountPathsImpl is RequiresMountsFor= and WantsMountsFor=.
-func mountPathsImpl(list func(u *Unit) *[]PathDep) *custom {
+func mountPathsImpl(list func(b *UnitExtra) *[]PathDep) *custom {
 	return &custom{
 		name: "list of paths",
 		parseFn: func(c *Context, t target, text string) error {
 			paths, err := words(c, text, value.WordUnquote|value.WordCUnescape, checkAbsolute)
 			for _, p := range paths {
-				l := list(t.u)
+				l := list(t.u.extra())
 				*l = append(*l, PathDep{Path: p, Origin: c.pos})
 			}
 			return err
 		},
-		formatFn: func(t target) []string { return formatWords(pathsOf(*list(t.u))) },
+		formatFn: func(t target) []string { return formatWords(pathsOf(*list(t.u.UnitExtra))) },
 		bus:      []formInfo{{sig: "as", setSig: "as"}},
-		writeFn:  func(w BusWriter, t target, _ int) { writeStrings(w, pathsOf(*list(t.u))) },
+		writeFn:  func(w BusWriter, t target, _ int) { writeStrings(w, pathsOf(*list(t.u.UnitExtra))) },
 		textFn: func(r BusReader, _ target, _ int) ([]string, error) {
 			return assignList(readStrings(r))
 		},
@@ -165,11 +165,11 @@ func pathsOf(list []PathDep) []string {
 	return out
 }
 
-func conditionList(u *Unit, name string) *[]Condition {
+func conditionList(b *UnitExtra, name string) *[]Condition {
 	if strings.HasPrefix(name, "Assert") {
-		return &u.Asserts
+		return &b.Asserts
 	}
-	return &u.Conditions
+	return &b.Conditions
 }
 
 // conditionImpl is one Condition…= or Assert…=. Empty text drops all
@@ -182,7 +182,7 @@ func conditionImpl(name string, path bool) *custom {
 	return &custom{
 		name: argument,
 		parseFn: func(c *Context, t target, text string) error {
-			list := conditionList(t.u, name)
+			list := conditionList(t.u.extra(), name)
 			if text == "" {
 				*list = nil
 				return nil
@@ -208,7 +208,7 @@ func conditionImpl(name string, path bool) *custom {
 		},
 		formatFn: func(t target) []string {
 			var out []string
-			for _, cond := range *conditionList(t.u, name) {
+			for _, cond := range *conditionList(t.u.UnitExtra, name) {
 				if cond.Type == name {
 					out = append(out, cond.format())
 				}

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -172,6 +173,33 @@ func TestSharedDefaultsStayUntouched(t *testing.T) {
 	if *BuiltinDefaults().Unit.UnitActions != before || BuiltinDefaults().Service.RestartMode != extra.RestartMode ||
 		BuiltinDefaults().Service.RestartSteps != 0 || !BuiltinDefaults().Service.SuccessExitStatus.Empty() {
 		t.Error("loading a unit changed the defaults of all")
+	}
+}
+
+// TestSharedBlocksStayUntouched sets every directive of every type.
+func TestSharedBlocksStayUntouched(t *testing.T) {
+	d := NewDefaults(DefaultManagerConfig(true))
+	settings, commands := *d.Service.ServiceSettings, *d.Service.ServiceCommands
+	for _, typ := range Types() {
+		text := ""
+		for _, section := range SectionsOf(typ).Names() {
+			text += "[" + section + "]\n"
+			for _, r := range table {
+				if r.In&SectionFromString(section) != 0 && r.Example != "" {
+					text += r.Name + "=" + r.Example + "\n"
+				}
+			}
+		}
+		u, _ := Load(testHost(), d, &Source{Name: "a." + typ.String(), Fragment: &File{Path: "/f", Text: text}, DropIns: []File{{Path: "/d", Text: text}},
+			Links: []Link{{Path: "/l", Type: DepWants, Name: "b.service"}}})
+		u.MarkLoaded()
+		Refinish(u.Clone())
+		if u.UnitExtra == noExtra || len(u.Links) != 1 || len(u.DropInPaths) != 1 || len(u.Conditions) == 0 {
+			t.Errorf("%s: what was set is not there", u.Name)
+		}
+	}
+	if !reflect.DeepEqual(*noExtra, UnitExtra{}) || settings != *d.Service.ServiceSettings || !reflect.DeepEqual(commands, *d.Service.ServiceCommands) {
+		t.Error("loading units changed what others share")
 	}
 }
 

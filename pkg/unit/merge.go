@@ -52,7 +52,7 @@ func Load(host *Host, d *Defaults, src *Source) (*Unit, []Message) {
 		c.read(f.Text, SectionsOf(u.Type))
 	}
 	for i, l := range src.Links {
-		u.Links = append(u.Links, l.Path)
+		u.extra().Links = append(u.Links, l.Path)
 		c.file = l.Path
 		name, err := c.fillTemplate(l.Name)
 		if err != nil {
@@ -62,7 +62,7 @@ func Load(host *Host, d *Defaults, src *Source) (*Unit, []Message) {
 		u.addDep(l.Type, name, Pos{File: PosLink, Line: uint32(i + 1)})
 	}
 	if len(src.DropIns) > 0 {
-		u.DropInPaths = make([]string, 0, len(src.DropIns))
+		u.extra().DropInPaths = make([]string, 0, len(src.DropIns))
 	}
 	for i := range src.DropIns {
 		if i+1 >= int(PosMaxDropIn) {
@@ -75,7 +75,7 @@ func Load(host *Host, d *Defaults, src *Source) (*Unit, []Message) {
 	}
 	if src.Fragment == nil && !src.Optional && !src.Transient {
 		u.LoadState = StateNotFound
-		u.LoadError = &LoadError{ErrNoSuchUnit, "Unit " + u.Name + " not found."}
+		u.extra().LoadError = &LoadError{ErrNoSuchUnit, "Unit " + u.Name + " not found."}
 		return u, c.finishMessages()
 	}
 	u.LoadState = StateLoaded
@@ -93,7 +93,7 @@ func Load(host *Host, d *Defaults, src *Source) (*Unit, []Message) {
 
 func (u *Unit) failLoad(e LoadError) {
 	u.LoadState = StateError
-	u.LoadError = &LoadError{e.Name, "Unit " + u.Name +
+	u.extra().LoadError = &LoadError{e.Name, "Unit " + u.Name +
 		" failed to load properly, please adjust/correct and reload service manager: " + e.Message}
 }
 

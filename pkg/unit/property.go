@@ -96,7 +96,7 @@ func (r *Row) Parse(c *Context, text string) error {
 // IsDefault says whether u has for the directive what a unit has that sets
 // nothing.
 func (r *Row) IsDefault(u *Unit) bool {
-	empty := &Unit{Name: u.Name, Type: u.Type, defaults: u.Defaults(), Unit: u.Defaults().Unit}
+	empty := &Unit{Name: u.Name, Type: u.Type, defaults: u.Defaults(), Unit: u.Defaults().Unit, UnitExtra: noExtra}
 	return equalStrings(r.impl.format(target{u: u}), r.impl.format(target{u: empty}))
 }
 

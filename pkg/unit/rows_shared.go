@@ -34,9 +34,9 @@ func dependencyRows() []*Row {
 		dep("StopPropagatedFrom", DepStopPropagatedFrom, "Units whose stop stops this one.", "web.service", since(249), settable),
 		dep("Upholds", DepUpholds, "Units kept running while this one is.", "web.service", since(249), settable),
 		dep("Wants", DepWants, "Units started with this one, whose failure doesn't matter.", "db.service", since(1), settable),
-		customRow(InUnit, "RequiresMountsFor", mountPathsImpl(func(u *Unit) *[]PathDep { return &u.RequiresMountsFor }),
+		customRow(InUnit, "RequiresMountsFor", mountPathsImpl(func(b *UnitExtra) *[]PathDep { return &b.RequiresMountsFor }),
 			"Paths whose mounts this unit requires.", "/var/lib/web", since(183), settable, full),
-		customRow(InUnit, "WantsMountsFor", mountPathsImpl(func(u *Unit) *[]PathDep { return &u.WantsMountsFor }),
+		customRow(InUnit, "WantsMountsFor", mountPathsImpl(func(b *UnitExtra) *[]PathDep { return &b.WantsMountsFor }),
 			"Paths whose mounts this unit wants.", "/srv", since(256), settable, full),
 	}
 }

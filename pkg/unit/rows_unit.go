@@ -38,7 +38,7 @@ func unitRows() []*Row {
 			"Only dependencies may start the unit, no person.", "yes", since(8), settable, full),
 		row(InUnit, "RefuseManualStop", kBool, inUnit(func(u *Unit) *bool { return &u.Unit.RefuseManualStop }),
 			"Only dependencies may stop the unit, no person.", "yes", since(8), settable, full),
-		row(InUnit, "SourcePath", kPath, inUnit(func(u *Unit) *string { return &u.SourcePath }),
+		row(InUnit, "SourcePath", kPath, inExtra(func(b *UnitExtra) *string { return &b.SourcePath }),
 			"The file the unit file was generated from; its time stamp counts for NeedDaemonReload.", "/etc/fstab", since(183), settable, full),
 		row(InUnit, "StartLimitAction", kAction, inActions(func(b *UnitActions) *string { return &b.StartLimitAction }),
 			"What to do with the machine when the start limit is hit.", "reboot", since(229), settable, full),

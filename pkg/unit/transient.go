@@ -192,7 +192,7 @@ func setConditions(kindWord string) func(c *Context, u *Unit, r BusReader) ([]Se
 			return nil, invalidProperty(prop, err)
 		}
 		if len(out) == 0 {
-			*conditionList(c.Unit, kindWord) = nil
+			*conditionList(c.Unit.extra(), kindWord) = nil
 			row := Lookup(InUnit, kindWord+"PathExists")
 			out = []Setting{{Section: "Unit", Key: row.Name}}
 		}
@@ -202,7 +202,7 @@ func setConditions(kindWord string) func(c *Context, u *Unit, r BusReader) ([]Se
 
 // setPIDs: the processes a scope takes over aren't written to a file.
 func setPIDs(_ *Context, u *Unit, r BusReader) ([]Setting, error) {
-	s := own(&u.Scope, &u.Defaults().Scope)
+	s := own(&u.extra().Scope, &u.Defaults().Scope)
 	r.BeginArray("u")
 	for r.More() {
 		pid := r.Uint32()
@@ -226,7 +226,7 @@ func setController(_ *Context, u *Unit, r BusReader) ([]Setting, error) {
 	if name != "" && !busNameValid(name) && !uniqueNameValid(name) {
 		return nil, invalidProperty("Controller", errText("bus name ", quoted(name), " is not valid"))
 	}
-	own(&u.Scope, &u.Defaults().Scope).Controller = name
+	own(&u.extra().Scope, &u.Defaults().Scope).Controller = name
 	return nil, nil
 }
 
@@ -240,7 +240,7 @@ func setOwner(prop string, get func(b *Scope) *string) func(c *Context, u *Unit,
 		if name != "" && !userNameValid(name) {
 			return nil, invalidProperty(prop, errText("name ", quoted(name), " is not valid"))
 		}
-		*get(own(&u.Scope, &u.Defaults().Scope)) = name
+		*get(own(&u.extra().Scope, &u.Defaults().Scope)) = name
 		return nil, nil
 	}
 }

@@ -165,29 +165,47 @@ func (c Condition) Kind() string {
 // Get methods then give shared defaults, which must not be written to.
 // 3. Only the block of Type is ever set, and Exec, Kill and Cgroup only
 // where the type has them.
+// 4. UnitExtra is never nil. A copy of a Unit shares it: OwnExtra comes before
+// a write to one of its fields.
 type Unit struct {
 	Name      string
 	Type      Type
 	Transient bool // made by StartTransientUnit
 	Perpetual bool // can't be stopped or removed (-.slice, init.scope, …)
 	LoadState LoadState
-	LoadError *LoadError
 	Names     []string // aliases, including Name
 
 	FragmentPath string
-	SourcePath   string   // SourcePath=, what the fragment was generated from
-	DropInPaths  []string // in the order they were applied
-	Links        []string // .wants/, .requires/, .upholds/ links that gave dependencies
 
-	Unit              UnitSection
-	Deps              []Dep
+	Unit UnitSection
+	Deps []Dep
+
+	// What few units have, one shared empty block for the others.
+	*UnitExtra
+
+	Service *Service
+
+	Exec   *Exec
+	Kill   *Kill
+	Cgroup *Cgroup
+
+	defaults *Defaults
+}
+
+// UnitExtra is what most units have nothing of: there are thousands of
+// services for each of the other types.
+type UnitExtra struct {
+	LoadError   *LoadError
+	SourcePath  string   // SourcePath=, what the fragment was generated from
+	DropInPaths []string // in the order they were applied
+	Links       []string // .wants/, .requires/, .upholds/ links that gave dependencies
+
 	RequiresMountsFor []PathDep
 	WantsMountsFor    []PathDep
 	Conditions        []Condition
 	Asserts           []Condition
 	Install           *Install
 
-	Service   *Service
 	Socket    *Socket
 	Timer     *Timer
 	Path      *Path
@@ -196,13 +214,11 @@ type Unit struct {
 	Swap      *Swap
 	Scope     *Scope
 	Slice     *Slice
-
-	Exec   *Exec
-	Kill   *Kill
-	Cgroup *Cgroup
-
-	defaults *Defaults
 }
+
+// noExtra is the block of units that have nothing in it; it is never written
+// to.
+var noExtra = &UnitExtra{}
 
 // UnitSection is what [Unit] says about the unit itself. Dependencies,
 // conditions and mount paths are in Unit.

@@ -466,15 +466,14 @@ func (w *World) sober() error {
 		}
 		c := *u
 		if c.Service != nil {
-			sv := *c.Service
-			sv.Restart = "no"
-			c.Service = &sv
+			c.Service = c.Service.Copy()
+			c.Service.Restart = "no"
 		}
 		c.Unit.RefuseManualStart, c.Unit.RefuseManualStop = false, false
 		if c.Timer != nil {
 			t := *c.Timer
 			t.Timers = nil
-			c.Timer = &t
+			c.OwnExtra().Timer = &t
 		}
 		c.Deps = slices.DeleteFunc(slices.Clone(c.Deps), func(d unit.Dep) bool {
 			return d.Type == unit.DepOnFailure || d.Type == unit.DepOnSuccess || d.Type == unit.DepUpholds
