@@ -2,6 +2,7 @@ package loader
 
 import (
 	"path/filepath"
+	"slices"
 	"sort"
 
 	"golang.org/x/sys/unix"
@@ -16,47 +17,41 @@ import (
 //   - a link to anywhere else is a fragment under the link's name ("linked").
 func (x *Index) resolveAliases() {
 	inside := map[string]bool{}
-	for name, list := range x.files {
-		kept := list[:0]
-		for _, f := range list {
-			if f.target == "" || f.target == "/dev/null" {
-				kept = append(kept, f)
-				continue
-			}
-			target := f.absoluteTarget()
-			dir := filepath.Dir(target)
-			in, known := inside[dir]
-			if !known {
-				in = x.inPath(dir)
-				inside[dir] = in
-			}
-			if !in {
-				kept = append(kept, f)
-				continue
-			}
-			base := filepath.Base(target)
-			if base == name {
-				continue
-			}
-			if !aliasFits(name, base) {
-				x.problems = append(x.problems, f.path+": a link from this name to "+base+" makes no alias, ignoring it")
-				continue
-			}
-			f.alias, f.masked = base, false
-			kept = append(kept, f)
+	x.files = slices.DeleteFunc(x.files, func(f file) bool {
+		if f.link == nil || f.link.target == "/dev/null" {
+			return false
 		}
-		if len(kept) == 0 {
-			delete(x.files, name)
-		} else {
-			x.files[name] = kept
+		target := f.absoluteTarget()
+		dir := filepath.Dir(target)
+		in, known := inside[dir]
+		if !known {
+			in = x.inPath(dir)
+			inside[dir] = in
 		}
-	}
+		if !in {
+			return false
+		}
+		base := filepath.Base(target)
+		if base == f.name() {
+			return true
+		}
+		if !aliasFits(f.name(), base) {
+			x.problems = append(x.problems, f.path+": a link from this name to "+base+" makes no alias, ignoring it")
+			return true
+		}
+		f.link.alias = base
+		return false
+	})
 	sort.Strings(x.problems)
-	for name, list := range x.files {
-		if target := list[0].alias; target != "" {
+	x.files.each(func(name string, list []file) {
+		for i := range list {
+			// What is behind an alias is masked where it stands.
+			list[i].masked = list[i].masked && list[i].alias() == ""
+		}
+		if target := list[0].alias(); target != "" {
 			x.aliases[target] = append(x.aliases[target], name)
 		}
-	}
+	})
 	for _, names := range x.aliases {
 		sort.Strings(names)
 	}
@@ -96,11 +91,10 @@ type UnitFile struct {
 // UnitFiles lists what list-unit-files shows, sorted by name.
 func (x *Index) UnitFiles() []UnitFile {
 	out := make([]UnitFile, 0, len(x.files))
-	for name, list := range x.files {
-		f := list[0]
-		out = append(out, UnitFile{Name: name, Path: f.path, Target: f.target, Alias: f.alias, Masked: f.masked})
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	x.files.each(func(name string, list []file) {
+		f := &list[0]
+		out = append(out, UnitFile{Name: name, Path: f.path, Target: f.target(), Alias: f.alias(), Masked: f.masked})
+	})
 	return out
 }
 

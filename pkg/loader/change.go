@@ -18,31 +18,33 @@ func (c Changes) Empty() bool { return len(c.names) == 0 && len(c.dropdirs) == 0
 // Compare finds what differs. It costs a look at every entry, nothing is opened.
 func Compare(old, now *Index) Changes {
 	c := Changes{names: map[string]bool{}, dropdirs: map[string]bool{}}
-	for name, list := range now.files {
-		if !sameFiles(old.files[name], list) {
-			c.names[name] = true
-		}
-	}
-	for name := range old.files {
-		if len(now.files[name]) == 0 {
-			c.names[name] = true
-		}
-	}
+	compareFiles(old.files, now.files, func(name string) { c.names[name] = true })
 	compareSubdirs(old.dropins, now.dropins, func(key string) { c.dropdirs[strings.TrimSuffix(key, ".d")] = true })
 	compareSubdirs(old.links, now.links, func(owner string) { c.dropdirs[owner] = true })
 	return c
 }
 
-// sameFiles compares only the file that counts: what stands behind it has no effect.
-func sameFiles(a, b []file) bool {
-	if len(a) == 0 || len(b) == 0 {
-		return len(a) == len(b)
+// compareFiles compares only the file that counts of each name: what stands behind it has no effect.
+func compareFiles(old, now fileList, changed func(name string)) {
+	for len(old) > 0 || len(now) > 0 {
+		switch {
+		case len(now) == 0 || len(old) > 0 && old[0].name() < now[0].name():
+			changed(old[0].name())
+			old = old[old.after(0):]
+		case len(old) == 0 || now[0].name() < old[0].name():
+			changed(now[0].name())
+			now = now[now.after(0):]
+		default:
+			if !unchanged(&old[0], &now[0]) {
+				changed(now[0].name())
+			}
+			old, now = old[old.after(0):], now[now.after(0):]
+		}
 	}
-	return unchanged(a[0], b[0])
 }
 
 // unchanged reports that two entries are the same for sure: equal, and not changed too late for that to mean something.
-func unchanged(a, b file) bool { return a == b && !a.fresh }
+func unchanged(a, b *file) bool { return !a.fresh && a.equal(b) }
 
 func compareSubdirs(old, now map[string][]subdir, changed func(string)) {
 	for key, list := range now {
@@ -66,7 +68,7 @@ func sameSubdirs(a, b []subdir) bool {
 			return false
 		}
 		for j := range a[i].entries {
-			if !unchanged(a[i].entries[j], b[i].entries[j]) {
+			if !unchanged(&a[i].entries[j], &b[i].entries[j]) {
 				return false
 			}
 		}

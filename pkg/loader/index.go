@@ -1,7 +1,7 @@
 package loader
 
 import (
-	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,8 +12,8 @@ import (
 
 // Index is what the directories of the search path hold. It is immutable: Scan makes a new one.
 type Index struct {
-	dirs    []string            // existing directories in order of precedence, without doubles
-	files   map[string][]file   // unit name → its files, the one that counts first
+	dirs    []string // existing directories in order of precedence, without doubles
+	files   fileList
 	dropins map[string][]subdir // "NAME.d" → the directories of that name in order of precedence
 	links   map[string][]subdir // unit name → its .wants/, .requires/, .upholds/ directories
 	aliases map[string][]string // unit name → names of links that lead to it
@@ -22,24 +22,6 @@ type Index struct {
 	dirTimes []int64           // when each of dirs was changed last, ns
 	problems []string
 	began    int64 // when the scan began, ns since the epoch
-}
-
-// file is one entry with the name of a unit.
-type file struct {
-	path   string
-	target string // what a link points to, "" for a regular file
-	alias  string // name of another unit in the search path that the link leads to
-	id     identity
-	masked bool
-	fresh  bool // changed so shortly before the scan that a further change may not show in id
-}
-
-// identity changes whenever the content of a file may have.
-type identity struct {
-	ino   uint64
-	size  int64
-	mtime int64 // ns
-	ctime int64 // ns
 }
 
 // subdir is a directory NAME.d, NAME.wants, … with the entries that matter.
@@ -66,7 +48,7 @@ var linkKinds = []struct {
 
 // Scan lists the directories. What can't be listed is left out.
 func Scan(path []string) *Index {
-	x := &Index{files: map[string][]file{}, dropins: map[string][]subdir{}, links: map[string][]subdir{}, aliases: map[string][]string{},
+	x := &Index{dropins: map[string][]subdir{}, links: map[string][]subdir{}, aliases: map[string][]string{},
 		dirIDs: map[identity]bool{}, began: time.Now().UnixNano()}
 	for _, dir := range path {
 		if dir == "" || dir[0] != '/' {
@@ -85,7 +67,9 @@ func Scan(path []string) *Index {
 		x.dirTimes = append(x.dirTimes, st.Mtim.Nano())
 		x.scanDir(dir)
 	}
+	x.files.sort()
 	x.resolveAliases()
+	x.files = slices.Clip(slices.Clone(x.files))
 	return x
 }
 
@@ -107,11 +91,11 @@ func (x *Index) scanDir(dir string) {
 			x.addSubdir(dir, name)
 		case unix.S_IFREG:
 			if unit.ValidName(name, unit.NameAny) {
-				x.files[name] = append(x.files[name], x.regular(dir, name, st))
+				x.files = append(x.files, x.regular(dir, name, st))
 			}
 		case unix.S_IFLNK:
 			if unit.ValidName(name, unit.NameAny) {
-				x.files[name] = append(x.files[name], x.link(dir, name, st, fd))
+				x.files = append(x.files, x.link(dir, name, st, fd))
 			} else if hasSubdirSuffix(name) {
 				x.addSubdir(dir, name)
 			}
@@ -177,7 +161,7 @@ func modified(path string) int64 {
 
 // regular is the entry of a file that is not a link.
 func (x *Index) regular(dir, name string, st *unix.Stat_t) file {
-	return file{path: dir + "/" + name, id: identityOf(st), masked: st.Size == 0, fresh: x.isFresh(st)}
+	return file{path: dir + "/" + name, nameAt: uint16(len(dir) + 1), id: identityOf(st), masked: st.Size == 0, fresh: x.isFresh(st)}
 }
 
 // isFresh reports whether a file changed so late that a change after the scan could leave its identity as it is.
@@ -185,15 +169,15 @@ func (x *Index) isFresh(st *unix.Stat_t) bool { return st.Ctim.Nano() > x.began-
 
 // link reads a symbolic link. What it leads to outside of its directory may change without the link: the identity takes the target's in.
 func (x *Index) link(dir, name string, st *unix.Stat_t, fd int) file {
-	f := file{path: dir + "/" + name, id: identityOf(st), fresh: x.isFresh(st)}
+	f := file{path: dir + "/" + name, nameAt: uint16(len(dir) + 1), id: identityOf(st), fresh: x.isFresh(st)}
 	var buf [unix.PathMax]byte
 	n, err := unix.Readlinkat(fd, name, buf[:])
 	if err != nil {
 		return f
 	}
-	f.target = string(buf[:n])
+	f.link = &link{target: string(buf[:n])}
 	var to unix.Stat_t
-	if f.target == "/dev/null" {
+	if f.link.target == "/dev/null" {
 		f.masked = true
 	} else if unix.Fstatat(fd, name, &to, 0) == nil {
 		t := identityOf(&to)
@@ -208,12 +192,4 @@ func (x *Index) link(dir, name string, st *unix.Stat_t, fd int) file {
 
 func identityOf(st *unix.Stat_t) identity {
 	return identity{ino: st.Ino, size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano()}
-}
-
-// absoluteTarget is the path that a link leads to, without following further.
-func (f file) absoluteTarget() string {
-	if f.target == "" || f.target[0] == '/' {
-		return filepath.Clean(f.target)
-	}
-	return filepath.Join(filepath.Dir(f.path), f.target)
 }

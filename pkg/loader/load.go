@@ -73,6 +73,9 @@ func (l *Loader) Defaults() *unit.Defaults { return l.defaults }
 
 // Use changes to a newer index.
 func (l *Loader) Use(x *Index) {
+	if l.index != nil {
+		x.files.reuse(l.index.files)
+	}
 	l.index, l.extra, l.shared = x, nil, newShared()
 	for _, p := range x.problems {
 		l.report(unit.Message{Level: unit.LevelWarning, Text: p})
@@ -220,13 +223,8 @@ func (l *Loader) AddTransient(name, path string) {
 		return
 	}
 	f := l.index.regular(path[:lastSlash(path)], path[lastSlash(path)+1:], &st)
-	rest := l.index.files[name][:0:0]
-	for _, other := range l.index.files[name] {
-		if other.path != path {
-			rest = append(rest, other)
-		}
-	}
-	l.index.files[name] = append([]file{f}, rest...)
+	l.index.files.remove(name, path)
+	l.index.files.first(f)
 }
 
 // RefreshDropIns lists the directories NAME.d of one unit again, after a drop-in of it was written or removed.
@@ -250,26 +248,12 @@ func (l *Loader) RefreshDropIns(name string) {
 // Files lists every unit file that counts: the name and its path, for list-unit-files.
 func (x *Index) Files() map[string]string {
 	out := make(map[string]string, len(x.files))
-	for name, list := range x.files {
-		out[name] = list[0].path
-	}
+	x.files.each(func(name string, list []file) { out[name] = list[0].path })
 	return out
 }
 
 // RemoveTransient takes a fragment below the transient directory out of the index; false if it isn't there.
 func (l *Loader) RemoveTransient(name, path string) bool {
 	l.version++
-	list := l.index.files[name]
-	for i, f := range list {
-		if f.path == path {
-			rest := append(list[:i:i], list[i+1:]...)
-			if len(rest) == 0 {
-				delete(l.index.files, name)
-			} else {
-				l.index.files[name] = rest
-			}
-			return true
-		}
-	}
-	return false
+	return l.index.files.remove(name, path)
 }

@@ -32,13 +32,13 @@ func (l *Loader) NeedReload(u *unit.Unit) bool {
 
 func (x *Index) changed(names []string, fragment string) bool {
 	for _, name := range names {
-		for _, f := range x.files[name] {
+		for _, f := range x.files.of(name) {
 			if f.path == fragment {
 				return f.id != x.currentIdentity(fragment)
 			}
 		}
 		if unit.Form(name) == unit.NameInstance {
-			for _, f := range x.files[unit.TemplateOf(name)] {
+			for _, f := range x.files.of(unit.TemplateOf(name)) {
 				if f.path == fragment {
 					return f.id != x.currentIdentity(fragment)
 				}

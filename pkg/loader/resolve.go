@@ -42,11 +42,11 @@ func (e errAliasLoop) Error() string { return string(e) + ": the links of this n
 
 // lookup finds the file that counts for a name: its own, or that of its template.
 func (x *Index) lookup(name string) (f file, ok bool) {
-	if list := x.files[name]; len(list) > 0 {
+	if list := x.files.of(name); len(list) > 0 {
 		return list[0], true
 	}
 	if unit.Form(name) == unit.NameInstance {
-		if list := x.files[unit.TemplateOf(name)]; len(list) > 0 {
+		if list := x.files.of(unit.TemplateOf(name)); len(list) > 0 {
 			return list[0], true
 		}
 	}
@@ -55,10 +55,10 @@ func (x *Index) lookup(name string) (f file, ok bool) {
 
 // aliasOf is the name that a file makes a unit's name an alias of; "" if the file is the unit's own fragment.
 func aliasOf(f file, name string) string {
-	if unit.Form(f.alias) == unit.NameTemplate && unit.Form(name) == unit.NameInstance {
-		return unit.InstanceOf(f.alias, unit.Instance(name))
+	if unit.Form(f.alias()) == unit.NameTemplate && unit.Form(name) == unit.NameInstance {
+		return unit.InstanceOf(f.alias(), unit.Instance(name))
 	}
-	return f.alias
+	return f.alias()
 }
 
 // namesOf collects the canonical name and all that lead to it, for an instance also through its template's aliases.
