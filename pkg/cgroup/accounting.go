@@ -56,6 +56,19 @@ func (t *Tree) Usage(path string) Usage {
 	return u
 }
 
+// Consumed reads what is worth knowing of a group that is about to go: time, peaks and transfers.
+func (t *Tree) Consumed(path string) Usage {
+	u := Usage{CPUUsageNSec: t.CPUUsageNSec(path), MemoryPeak: Infinity, MemorySwapPeak: Infinity,
+		IOReadBytes: Infinity, IOWriteBytes: Infinity, IOReadOperations: Infinity, IOWriteOperations: Infinity}
+	if t.maybeOn(path, Memory) {
+		u.MemoryPeak, u.MemorySwapPeak = t.Number(path, "memory.peak"), t.Number(path, "memory.swap.peak")
+	}
+	if t.maybeOn(path, IO) {
+		u.IOReadBytes, u.IOWriteBytes, u.IOReadOperations, u.IOWriteOperations = t.IO(path)
+	}
+	return u
+}
+
 // exists reports whether the group's directory is there.
 func (t *Tree) exists(path string) bool {
 	return t.groups[clean(path)] != nil ||

@@ -32,11 +32,20 @@ func Pressures(u *unit.Unit) (list []Pressure) {
 		}
 	}
 	add("MEMORY", "memory.pressure", c.MemoryPressureWatch, c.MemoryAccounting.Or(false), c.MemoryPressureThresholdUSec)
-	// DEVIATION: auto leaves CPU and IO pressure alone. Releases that know the settings (261) tell every service whose usage is counted; the interfaces
-	// served here are those of 257, in which no service gets these variables.
-	add("CPU", "cpu.pressure", c.CPUPressureWatch, false, c.CPUPressureThresholdUSec)
-	add("IO", "io.pressure", c.IOPressureWatch, false, c.IOPressureThresholdUSec)
+	add("CPU", "cpu.pressure", c.CPUPressureWatch, limitsCPU(c), c.CPUPressureThresholdUSec)
+	add("IO", "io.pressure", c.IOPressureWatch, limitsIO(c), c.IOPressureThresholdUSec)
 	return list
+}
+
+// limitsCPU reports whether the unit's share of CPU time is controlled: auto then lets the service know how scarce it is.
+func limitsCPU(c *unit.Cgroup) bool {
+	return c.CPUWeight != unit.Infinity || c.StartupCPUWeight != unit.Infinity || c.CPUQuotaPerSecUSec != unit.Infinity
+}
+
+// limitsIO reports whether the unit's share of IO is controlled.
+func limitsIO(c *unit.Cgroup) bool {
+	return c.IOWeight != unit.Infinity || c.StartupIOWeight != unit.Infinity || len(c.IODeviceWeight)+len(c.IODeviceLatencyTargetUSec)+
+		len(c.IOReadBandwidthMax)+len(c.IOWriteBandwidthMax)+len(c.IOReadIOPSMax)+len(c.IOWriteIOPSMax) > 0
 }
 
 // pressureFile is where the program finds one of the files.

@@ -231,9 +231,20 @@ func (c *cgroups) usage(name string) busapi.Usage {
 	if c.tree != nil {
 		u.Usage = c.tree.Usage(p)
 	}
+	// Without a group: what the last activation used.
+	now := accountOf(u.Usage)
 	if t, ok := c.traffic(name); ok {
-		u.IPIngressBytes, u.IPIngressPackets, u.IPEgressBytes, u.IPEgressPackets = t.IngressBytes, t.IngressPackets, t.EgressBytes, t.EgressPackets
+		now.IPIngressBytes, now.IPIngressPackets, now.IPEgressBytes, now.IPEgressPackets = t.IngressBytes, t.IngressPackets, t.EgressBytes, t.EgressPackets
 	}
+	if base, ok := c.m.used.base[name]; ok {
+		now = now.Since(base)
+	}
+	if kept, ok := c.m.used.kept[name]; ok {
+		kept.Fill(&now)
+	}
+	u.CPUUsageNSec, u.MemoryPeak, u.MemorySwapPeak = now.CPUUsageNSec, now.MemoryPeak, now.MemorySwapPeak
+	u.IOReadBytes, u.IOWriteBytes, u.IOReadOperations, u.IOWriteOperations = now.IOReadBytes, now.IOWriteBytes, now.IOReadOperations, now.IOWriteOperations
+	u.IPIngressBytes, u.IPIngressPackets, u.IPEgressBytes, u.IPEgressPackets = now.IPIngressBytes, now.IPIngressPackets, now.IPEgressBytes, now.IPEgressPackets
 	if loaded := c.m.eng.Config(name); loaded != nil {
 		c.limits(loaded, &u)
 	}

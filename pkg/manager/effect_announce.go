@@ -21,17 +21,26 @@ func (m *Manager) logEffect(e machine.Log) {
 	if e.Job != 0 {
 		fields = append(fields[:len(fields):len(fields)], fmt.Sprintf("JOB_ID=%d", e.Job))
 	}
-	if id := m.eng.InvocationID(e.Unit); e.Unit != "" && id != "" {
-		key := "INVOCATION_ID="
-		if !m.system {
-			key = "USER_INVOCATION_ID="
-		}
-		fields = append(fields[:len(fields):len(fields)], key+id)
+	id := m.eng.InvocationID(e.Unit)
+	if e.Unit != "" && id != "" {
+		fields = append(fields[:len(fields):len(fields)], m.invocationKey()+id)
+	}
+	switch e.Kind {
+	case "unit-success", "unit-failure-result", "unit-skipped":
+		m.used.down[e.Unit] = id
 	}
 	m.log.write(e.Level, e.Unit, fields, "%s", e.Text)
 	if e.Console != "" {
 		m.console.status(e.Status, "%s", e.Console)
 	}
+}
+
+// invocationKey is the field of the journal with the invocation of a unit.
+func (m *Manager) invocationKey() string {
+	if m.system {
+		return "INVOCATION_ID="
+	}
+	return "USER_INVOCATION_ID="
 }
 
 // afterAnnounce is what the shell itself does when units and jobs change.
@@ -40,6 +49,7 @@ func (m *Manager) afterAnnounce(effect machine.Effect) {
 	case machine.UnitChanged:
 		m.unitChanged(e)
 	case machine.UnitRemoved:
+		m.forgetUsage(e.Unit)
 		m.removeTransient(e.Unit)
 		m.spawner.forgetJournal(e.Unit)
 		delete(m.spawner.degraded, e.Unit)

@@ -50,6 +50,7 @@ type Manager struct {
 	idlePipe     *idlePipe
 	spawner      spawner
 	sharing      *sharing
+	used         accounts
 
 	state    *statelog.Log
 	stateFDs [2]int
@@ -263,6 +264,7 @@ func (m *Manager) announce(effect machine.Effect) {
 // export writes the records of what has changed to the state log. It runs after every event from outside, so a crash at any moment finds the
 // state after the last whole event.
 func (m *Manager) export() {
+	m.tellUsages()
 	if m.state == nil {
 		return
 	}

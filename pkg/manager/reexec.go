@@ -108,6 +108,7 @@ func (m *Manager) restoreShell(records map[string][]byte) {
 	}
 	m.fds.restore(h, records)
 	m.sharing.restore(records)
+	m.used.restore(records)
 	m.exits = takeExits(records)
 	m.keptFDs, m.booted, m.stamps = s.Kept, s.Booted, s.Stamps
 	m.crashes, m.exitStatus, m.rebootArgument = s.Crashes, s.ExitStatus, s.RebootArgument

@@ -2,14 +2,18 @@ package manager
 
 import (
 	"encoding/hex"
+	"maps"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/muster-init/muster/pkg/cgroup"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/journal"
+	"github.com/muster-init/muster/pkg/manager/account"
 	"github.com/muster-init/muster/pkg/spawn"
 	"github.com/muster-init/muster/pkg/unit"
 )
@@ -236,4 +240,152 @@ func rawID(text string) (id [16]byte) {
 		copy(id[:], raw)
 	}
 	return id
+}
+
+// accounts is what units used: of the last activation, as the groups were given back, and what was counted in a group before its present one.
+type accounts struct {
+	kept map[string]account.Account
+	base map[string]account.Account
+	down map[string]string // units whose end was just told, with the invocation, and what they used not yet
+}
+
+// Keys of the records of accounts: the rest is the unit's name.
+const (
+	keyUsed = "shell/used/"
+	keyBase = "shell/base/"
+)
+
+func newAccounts() accounts {
+	return accounts{kept: map[string]account.Account{}, base: map[string]account.Account{}, down: map[string]string{}}
+}
+
+// restore takes over what the last image recorded, and takes it from records.
+func (a *accounts) restore(records map[string][]byte) {
+	for key, record := range records {
+		if name, ok := strings.CutPrefix(key, keyUsed); ok {
+			a.kept[name] = account.Parse(string(record))
+		} else if name, ok := strings.CutPrefix(key, keyBase); ok {
+			a.base[name] = account.Parse(string(record))
+		} else {
+			continue
+		}
+		delete(records, key)
+	}
+}
+
+// account is what a unit's processes used in its present group since the activation began.
+func (c *cgroups) account(name, p string) account.Account {
+	a := account.Unknown()
+	if c.tree != nil {
+		a = accountOf(c.tree.Consumed(p))
+	}
+	if t, ok := c.traffic(name); ok {
+		a.IPIngressBytes, a.IPIngressPackets, a.IPEgressBytes, a.IPEgressPackets = t.IngressBytes, t.IngressPackets, t.EgressBytes, t.EgressPackets
+	}
+	if base, ok := c.m.used.base[name]; ok {
+		return a.Since(base)
+	}
+	return a
+}
+
+func accountOf(u cgroup.Usage) account.Account {
+	a := account.Unknown()
+	a.CPUUsageNSec, a.MemoryPeak, a.MemorySwapPeak = u.CPUUsageNSec, u.MemoryPeak, u.MemorySwapPeak
+	a.IOReadBytes, a.IOWriteBytes, a.IOReadOperations, a.IOWriteOperations = u.IOReadBytes, u.IOWriteBytes, u.IOReadOperations, u.IOWriteOperations
+	return a
+}
+
+// keepUsage notes what a unit used before its group goes, and tells it if the unit's end has been told.
+func (c *cgroups) keepUsage(name string) {
+	a := c.account(name, c.paths[name])
+	if a.Known() {
+		c.m.used.kept[name] = a
+		c.m.putUsage(keyUsed+name, a)
+	}
+	if strings.HasSuffix(name, ".slice") {
+		c.m.used.down[name] = c.m.eng.InvocationID(name) // its end has no message of its own
+	}
+	c.m.tellUsage(name)
+}
+
+// countAnew begins the account of an activation. A group that is left of the one before goes on counting.
+func (c *cgroups) countAnew(name string, g *group) {
+	used := &c.m.used
+	if !g.created && g.invocation == "" {
+		return // taken over from another image, in the middle of the activation
+	}
+	if _, ok := used.kept[name]; ok {
+		delete(used.kept, name)
+		c.m.dropRecord(keyUsed + name)
+	}
+	if _, ok := used.base[name]; ok {
+		delete(used.base, name)
+		c.m.dropRecord(keyBase + name)
+	}
+	if g.invocation == "" {
+		return
+	}
+	base := accountOf(c.tree.Consumed(c.paths[name])) // traffic is set to zero
+	used.base[name] = base
+	c.m.putUsage(keyBase+name, base)
+}
+
+// forget drops the accounts of a unit that is unloaded.
+func (m *Manager) forgetUsage(name string) {
+	m.tellUsage(name)
+	if _, ok := m.used.kept[name]; ok {
+		delete(m.used.kept, name)
+		m.dropRecord(keyUsed + name)
+	}
+	if _, ok := m.used.base[name]; ok {
+		delete(m.used.base, name)
+		m.dropRecord(keyBase + name)
+	}
+}
+
+func (m *Manager) putUsage(key string, a account.Account) {
+	if m.state == nil {
+		return
+	}
+	if err := m.state.Put(key, a.Append(nil)); err != nil {
+		m.log.err("", "state: %s: %v", key, err)
+	}
+}
+
+func (m *Manager) dropRecord(key string) {
+	if m.state != nil {
+		_ = m.state.Delete(key)
+	}
+}
+
+// tellUsage logs what a unit used, once it is down.
+func (m *Manager) tellUsage(name string) {
+	invocation, ok := m.used.down[name]
+	if !ok {
+		return
+	}
+	delete(m.used.down, name)
+	kept, ok := m.used.kept[name]
+	if !ok {
+		return
+	}
+	priority, text, fields := kept.Message()
+	if text == "" {
+		return
+	}
+	fields = append(fields, "MESSAGE_ID="+journal.MsgUnitResources)
+	if invocation != "" {
+		fields = append(fields, m.invocationKey()+invocation)
+	}
+	m.log.write(priority, name, fields, "%s", text)
+}
+
+// tellUsages logs what the units used whose end has just been told and whose groups went before.
+func (m *Manager) tellUsages() {
+	if len(m.used.down) == 0 {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.used.down)) {
+		m.tellUsage(name)
+	}
 }

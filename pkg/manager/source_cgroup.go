@@ -200,6 +200,7 @@ func (c *cgroups) realize(name string) (ok bool) {
 	c.resolveDevices(g, cfg, name)
 	g.fault = c.attachPrograms(u.Config(), p, g)
 	if id := u.Invocation(); id != g.invocation {
+		c.countAnew(name, g)
 		c.newInvocation(g, p, id)
 	}
 	return true
@@ -447,6 +448,7 @@ func (c *cgroups) release(name string) {
 	if !ok || c.tree == nil {
 		return
 	}
+	c.keepUsage(name)
 	c.releaseSubgroup(name, p)
 	if err := c.tree.Release(p); err != nil {
 		if errors.Is(err, cgroup.ErrBusy) {

@@ -56,3 +56,11 @@ wait_state() {
 }
 wait_prop() { wait_text "$1 $2" "$3" prop "$1" "$2"; }
 wait_log() { wait_text log "$1" log; }
+
+# since VERSION: whether the manager has what that release of systemd brought.
+since() {
+    local version
+    version=$(systemctl show -P Version)
+    version=${version%%[!0-9]*}
+    [ "$version" -ge "$1" ]
+}

@@ -11,9 +11,11 @@ import (
 	"github.com/muster-init/muster/test/vm/machine"
 )
 
-// spec is the file `machine` of a scenario that gets a machine of its own, with
-// its units in place from the start. Lines:
+// spec is the file `machine` of a scenario. One without it shares the machine with others, as does one that says nothing
+// but which systemd it needs. One whose lines are only about its script and its end gets a machine of its own with the
+// shared hardware, already booted; one with hardware, kernel arguments, `units` or `files` boots, with those in place. Lines:
 //
+//	systemd=VERSION         a systemd older than that lacks what this is about: it is not run there
 //	append=TEXT             a further kernel argument; behind -- for the init
 //	disk=NAME,MB[,FS][,later]  a disk with that serial number; FS is ext4 or swap, with
 //	                        NAME as label; later: not there until `host plug NAME`
@@ -28,6 +30,8 @@ import (
 //	console=TEXT            the console must show this, in the order of the lines
 //	timeout=SECONDS         for the whole, when it is not 600
 type spec struct {
+	systemd  int
+	lines    int // without that of systemd
 	appended []string
 	disks    []machine.Disk
 	devices  []string
@@ -50,16 +54,24 @@ func sharedSpec() *spec {
 	}}
 }
 
-// readSpec returns nil for a scenario that shares a machine.
+// shared tells whether the scenario shares a machine with others.
+func (s *spec) shared() bool { return s.lines == 0 }
+
+// ordinary tells whether nothing of hardware, kernel and the state to reach is the scenario's own.
+func (s *spec) ordinary() bool {
+	return len(s.appended)+len(s.disks)+len(s.devices)+len(s.modules)+s.cpus == 0 && !s.debian && s.state == "running"
+}
+
+// readSpec reads the file of a scenario, if it has one.
 func readSpec(dir string) (*spec, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "machine"))
+	s := &spec{state: "running", boots: 1, timeout: 10 * time.Minute}
 	if os.IsNotExist(err) {
-		return nil, nil
+		return s, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	s := &spec{state: "running", boots: 1, timeout: 10 * time.Minute}
 	for _, line := range strings.Split(string(text), "\n") {
 		if err := s.line(line); err != nil {
 			return nil, fmt.Errorf("%s/machine: %q: %w", dir, line, err)
@@ -70,9 +82,14 @@ func readSpec(dir string) (*spec, error) {
 
 func (s *spec) line(line string) error {
 	key, value, _ := strings.Cut(line, "=")
+	if key != "" && key != "systemd" {
+		s.lines++
+	}
 	var err error
 	switch key {
 	case "":
+	case "systemd":
+		s.systemd, err = strconv.Atoi(value)
 	case "append":
 		s.appended = append(s.appended, value)
 	case "disk":

@@ -2,12 +2,15 @@ package image
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -29,6 +32,7 @@ const (
 	typeDir  = 0o040000
 	typeFile = 0o100000
 	typeLink = 0o120000
+	typeMask = 0o170000
 )
 
 // NewArchive is an empty one.
@@ -126,4 +130,31 @@ func (a *Archive) Move(from, to string) {
 	e := a.entries[from]
 	delete(a.entries, from)
 	a.add(to, e)
+}
+
+// Sum is a checksum of the files below these directories, or of these files.
+func (a *Archive) Sum(under ...string) string {
+	sum := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(a.entries)) {
+		for _, top := range under {
+			if name == top || strings.HasPrefix(name, top+"/") {
+				fmt.Fprintf(sum, "%s %o %d\n", name, a.entries[name].mode, len(a.entries[name].data))
+				sum.Write(a.entries[name].data)
+			}
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:6])
+}
+
+// Under lists the files and links below a directory in their order, and gives what they are: permissions, and content or target.
+func (a *Archive) Under(dir string) (names []string, get func(name string) (mode int64, data []byte, link bool)) {
+	for _, name := range slices.Sorted(maps.Keys(a.entries)) {
+		if strings.HasPrefix(name, dir) && a.entries[name].mode&typeMask != typeDir {
+			names = append(names, name)
+		}
+	}
+	return names, func(name string) (int64, []byte, bool) {
+		e := a.entries[name]
+		return int64(e.mode & 0o777), e.data, e.mode&typeMask == typeLink
+	}
 }

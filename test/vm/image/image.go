@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/muster-init/muster/test/root"
@@ -62,6 +63,16 @@ func Prepare(ctx context.Context, spec root.Spec, log io.Writer) (Image, error) 
 		return Image{}, fmt.Errorf("mke2fs: %w: %s", err, strings.TrimSpace(string(out)))
 	}
 	return image, os.Rename(partial, image.Disk)
+}
+
+// SystemdVersion is the version of the root's systemd, which its private library has in its name.
+func (i Image) SystemdVersion() (int, error) {
+	path, err := only(filepath.Join(i.Root, "usr/lib/*/systemd/libsystemd-shared-*.so"))
+	if err != nil {
+		return 0, err
+	}
+	name := strings.TrimSuffix(filepath.Base(path), ".so")
+	return strconv.Atoi(name[strings.LastIndexByte(name, '-')+1:])
 }
 
 func only(pattern string) (string, error) {

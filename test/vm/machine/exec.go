@@ -87,6 +87,9 @@ func (m *Machine) Exec(ctx context.Context, argv ...string) (Result, error) {
 	}
 }
 
+// statePause is between two looks at the state: under emulation each costs a tenth of a second of what the boot needs itself.
+const statePause = 1500 * time.Millisecond
+
 // WaitRunning waits until the init has finished booting and returns the system state.
 func (m *Machine) WaitRunning(ctx context.Context) (string, error) {
 	for {
@@ -100,7 +103,7 @@ func (m *Machine) WaitRunning(ctx context.Context) (string, error) {
 			return state, nil
 		}
 		select {
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(statePause):
 		case <-ctx.Done():
 			return state, fmt.Errorf("waiting for default.target: %w (last state %q)", ctx.Err(), state)
 		}

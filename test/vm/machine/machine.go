@@ -7,7 +7,8 @@
 //     that goes with the machine.
 //  2. Whatever the guest does, qemu is ended by Stop, and every wait is bounded by
 //     a context.
-//  3. qemu emulates in software unless told otherwise: it is slow and the same
+//  3. A machine may be kept as a Snapshot and any number started from it, one after the other or at once.
+//  4. qemu emulates in software unless told otherwise: it is slow and the same
 //     everywhere. $MUSTER_VM_ACCEL names another accelerator.
 package machine
 
@@ -53,6 +54,8 @@ type Options struct {
 	Devices []string // -device arguments
 	CPUs    int      // 1 when not given: under emulation on a busy machine processors mostly wait for each other
 	Boots   int      // resets the machine may do and boot again; the next one ends it
+
+	from *Snapshot
 }
 
 // End is how a machine ended.
@@ -68,6 +71,7 @@ const (
 
 // Machine is one that runs, or ran.
 type Machine struct {
+	options Options
 	dir     string
 	cmd     *exec.Cmd
 	console *console
@@ -103,7 +107,7 @@ func Start(options Options) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Machine{dir: dir, done: make(chan struct{}), hello: make(chan struct{}), running: map[int]*call{}, disks: map[string]Disk{}}
+	m := &Machine{options: options, dir: dir, done: make(chan struct{}), hello: make(chan struct{}), running: map[int]*call{}, disks: map[string]Disk{}}
 	if err := m.launch(options); err != nil {
 		return nil, errors.Join(err, m.Stop())
 	}
@@ -166,22 +170,20 @@ func (m *Machine) arguments(options Options) ([]string, error) {
 	if options.Boots <= 1 {
 		args = append(args, "-no-reboot")
 	}
-	layer := m.RootDisk()
-	if out, err := exec.Command("qemu-img", "create", "-q", "-f", "qcow2", "-b", options.Root, "-F", "raw", layer).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("qemu-img: %w: %s", err, out)
+	base, format := options.Root, "raw"
+	if options.from != nil {
+		base, format = filepath.Join(options.from.dir, rootLayer), "qcow2"
+		args = append(args, "-incoming", "exec:cat "+filepath.Join(options.from.dir, stateFile))
 	}
-	args = append(args, "-drive", "if=none,id=root,cache=unsafe,format=qcow2,file="+layer, "-device", "virtio-blk-pci,drive=root,serial=root")
-	for _, disk := range options.Disks {
-		path := filepath.Join(m.dir, disk.Name+".img")
-		if err := makeDisk(path, disk); err != nil {
-			return nil, err
-		}
-		m.disks[disk.Name] = disk
-		args = append(args, "-blockdev", "driver=file,node-name=disk-"+disk.Name+",filename="+path+",cache.direct=off,cache.no-flush=on")
-		if !disk.Later {
-			args = append(args, "-device", "virtio-blk-pci,id="+disk.Name+",drive=disk-"+disk.Name+",serial="+disk.Name)
-		}
+	if err := layer(m.RootDisk(), base, format); err != nil {
+		return nil, err
 	}
+	args = append(args, "-drive", "if=none,id=root,cache=unsafe,format=qcow2,file="+m.RootDisk(), "-device", "virtio-blk-pci,drive=root,serial=root")
+	disks, err := m.diskArguments(options)
+	if err != nil {
+		return nil, err
+	}
+	args = append(args, disks...)
 	for _, device := range options.Devices {
 		args = append(args, "-device", device)
 	}
@@ -226,7 +228,9 @@ func pair() (net.Conn, *os.File, error) {
 }
 
 // RootDisk is the layer with what the guest wrote to its root, in qcow2.
-func (m *Machine) RootDisk() string { return filepath.Join(m.dir, "root.qcow2") }
+func (m *Machine) RootDisk() string { return filepath.Join(m.dir, rootLayer) }
+
+const rootLayer = "root.qcow2"
 
 // Console is what the first serial port showed so far, the kernel's messages included.
 func (m *Machine) Console() string { return m.console.text() }
