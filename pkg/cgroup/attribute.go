@@ -67,6 +67,15 @@ func NoResources() Resources {
 	}
 }
 
+// Equal reports whether r and o leave a group with the same limits.
+func (r Resources) Equal(o Resources) bool {
+	return r.CPUWeight == o.CPUWeight && r.CPUQuotaPerSecUSec == o.CPUQuotaPerSecUSec && r.CPUQuotaPeriodUSec == o.CPUQuotaPeriodUSec &&
+		r.AllowedCPUs == o.AllowedCPUs && r.AllowedMemoryNodes == o.AllowedMemoryNodes && r.CPUSetPartition == o.CPUSetPartition &&
+		r.IOWeight == o.IOWeight && slices.Equal(r.IODevices, o.IODevices) && r.MemoryMin == o.MemoryMin && r.MemoryLow == o.MemoryLow &&
+		r.MemoryHigh == o.MemoryHigh && r.MemoryMax == o.MemoryMax && r.MemorySwapMax == o.MemorySwapMax && r.MemoryZSwapMax == o.MemoryZSwapMax &&
+		r.NoMemoryZSwapWriteback == o.NoMemoryZSwapWriteback && r.MemoryOOMGroup == o.MemoryOOMGroup && r.TasksMax == o.TasksMax
+}
+
 // A Value is one write to one attribute file.
 type Value struct {
 	File, Content string

@@ -3,6 +3,7 @@ package cgroup
 import (
 	"errors"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -207,6 +208,29 @@ func TestParseCPUList(t *testing.T) {
 	for _, bad := range []string{"x", "3-1", "-1", "1-", "9999999"} {
 		if got, err := ParseCPUList(bad); err == nil {
 			t.Errorf("%q: %v", bad, got)
+		}
+	}
+}
+
+// TestEqualSeesEveryField changes one field after the other.
+func TestEqualSeesEveryField(t *testing.T) {
+	base := NoResources()
+	for i := range reflect.TypeFor[Resources]().NumField() {
+		other := base
+		switch f := reflect.ValueOf(&other).Elem().Field(i); f.Kind() {
+		case reflect.Uint64:
+			f.SetUint(7)
+		case reflect.String:
+			f.SetString("x")
+		case reflect.Bool:
+			f.SetBool(true)
+		case reflect.Slice:
+			other.IODevices = []IODevice{NoIODevice("8:0")}
+		default:
+			t.Fatalf("a field of kind %s", f.Kind())
+		}
+		if base.Equal(other) || !other.Equal(other) {
+			t.Errorf("%s is not compared", reflect.TypeFor[Resources]().Field(i).Name)
 		}
 	}
 }

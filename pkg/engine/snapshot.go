@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,6 +37,15 @@ type unitRecord struct {
 	Name    string          `json:"name"`
 	Machine json.RawMessage `json:"machine,omitempty"`
 	State   *state          `json:"state,omitempty"`
+
+	raw []byte // all of it, not decoded yet
+}
+
+// machineRecord is a unitRecord whose Machine is decoded in place.
+type machineRecord struct {
+	Name    string `json:"name"`
+	Machine any    `json:"machine,omitempty"`
+	State   *state `json:"state,omitempty"`
 }
 
 type jobRecord struct {
@@ -162,11 +172,12 @@ func (e *Engine) Snapshot() []byte {
 
 // Assemble makes a snapshot of records, as they were written one by one.
 func Assemble(records map[string][]byte) ([]byte, error) {
-	s, err := assemble(records)
+	s, err := assemble(records, false)
 	return encode(s), err
 }
 
-func assemble(records map[string][]byte) (*snapshot, error) {
+// assemble sorts the records. With raw those of units are left as they are, for [Engine.restoreUnit] to decode once it knows the type of the machine.
+func assemble(records map[string][]byte, raw bool) (*snapshot, error) {
 	s := &snapshot{}
 	var errs []error
 	keys := make([]string, 0, len(records))
@@ -180,8 +191,11 @@ func assemble(records map[string][]byte) (*snapshot, error) {
 		case k == keyEngine:
 			err = json.Unmarshal(records[k], &s.Engine)
 		case strings.HasPrefix(k, keyUnit):
-			var r unitRecord
-			if err = json.Unmarshal(records[k], &r); err == nil {
+			r := unitRecord{Name: k[len(keyUnit):], raw: records[k]}
+			if !raw {
+				err = json.Unmarshal(records[k], &r)
+			}
+			if err == nil {
 				s.Units = append(s.Units, r)
 			}
 		case strings.HasPrefix(k, keyJob):
@@ -219,7 +233,7 @@ func Restore(data []byte, src Source, opt Options) (*Engine, error) {
 // Restore is the function Restore for an engine that is fresh from New, and records as they were written one by one. Single
 // records that can't be read are told in messages of CatchUp; an error means that nothing was restored.
 func (e *Engine) Restore(records map[string][]byte) error {
-	s, err := assemble(records)
+	s, err := assemble(records, true)
 	if s.Engine.Version > snapshotVersion {
 		return errors.Join(err, fmt.Errorf("records: version %d is newer than %d", s.Engine.Version, snapshotVersion))
 	}
@@ -261,27 +275,26 @@ func (e *Engine) restoreUnit(r unitRecord) error {
 	if u.state != nil && u.flags&perpetual == 0 {
 		return fmt.Errorf("%s: now another name of %s, its state is lost", r.Name, u.Name())
 	}
-	u.state = r.State
-	if e.opt.SimulateFault == "snapshot" && u.state != nil {
-		u.state.StartLimit = rate{}
-	}
-	if len(r.Machine) > 0 {
-		m := e.with(u)
-		if err := json.Unmarshal(r.Machine, m.Data()); err != nil {
-			return fmt.Errorf("%s: state: %w", r.Name, err)
-		}
+	if err := e.decodeUnit(u, r); err != nil {
+		return err
 	}
 	e.setAside(u)
 	if u.ActiveState() == machine.Failed {
 		e.failedUnits++
 	}
-	e.touch(u)
+	u.flags |= recorded
+	push(&e.touched, u, inTouched)
 	e.deferred(u)
 	e.linkAutomount(u)
 	e.linkSocket(u)
 	e.drainLoading()
 	s := u.get()
-	s.PIDs = slices.DeleteFunc(s.PIDs, func(pid int32) bool { return pid <= 0 || e.pids[pid] != nil })
+	if n := len(s.PIDs); n > 0 {
+		s.PIDs = slices.DeleteFunc(s.PIDs, func(pid int32) bool { return pid <= 0 || e.pids[pid] != nil })
+		if len(s.PIDs) != n {
+			e.markUnit(u)
+		}
+	}
 	for _, pid := range s.PIDs {
 		e.pids[pid] = u
 	}
@@ -295,6 +308,43 @@ func (e *Engine) restoreUnit(r unitRecord) error {
 		e.clients[c] = append(e.clients[c], u)
 	}
 	return nil
+}
+
+// decodeUnit fills in state and machine of a unit. A record in the form that this program writes is decoded in one go; any other one piece by piece.
+func (e *Engine) decodeUnit(u *Unit, r unitRecord) error {
+	usual := `{"name":"` + strings.ReplaceAll(r.Name, `\`, `\\`) + `","machine":`
+	if u.machine == nil && bytes.HasPrefix(r.raw, []byte(usual)) {
+		m := e.kindOf(u).New()
+		whole := machineRecord{Machine: m.Data()}
+		if err := json.Unmarshal(r.raw, &whole); err != nil {
+			return fmt.Errorf("record %s: %w", keyUnit+r.Name, err)
+		}
+		u.machine, u.state = m, whole.State
+		e.trace(u)
+		e.misremember(u)
+		return nil
+	}
+	if r.raw != nil {
+		if err := json.Unmarshal(r.raw, &r); err != nil {
+			return fmt.Errorf("record %s: %w", keyUnit+r.Name, err)
+		}
+	}
+	u.state = r.State
+	e.misremember(u)
+	if len(r.Machine) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(r.Machine, e.with(u).Data()); err != nil {
+		return fmt.Errorf("%s: state: %w", r.Name, err)
+	}
+	return nil
+}
+
+// misremember is the fault of the simulator in what a restore finds.
+func (e *Engine) misremember(u *Unit) {
+	if e.opt.SimulateFault == "snapshot" && u.state != nil {
+		u.state.StartLimit = rate{}
+	}
 }
 
 func (e *Engine) restoreJob(r jobRecord) error {
@@ -348,6 +398,10 @@ func (e *Engine) CatchUp(now machine.Instant) []machine.Effect {
 	return out
 }
 
+// quietCatchUp are the types whose CatchUp changes a machine only together with an effect.
+var quietCatchUp = [...]bool{unit.TypeService: true, unit.TypeSocket: true, unit.TypeMount: true, unit.TypeDevice: true, unit.TypeSlice: true,
+	unit.TypeTarget: true, unit.TypeScope: true, unit.TypeSwap: true, unit.TypeTimer: false, unit.TypePath: false, unit.TypeAutomount: false}
+
 // catchUp lets one unit go on.
 func (e *Engine) catchUp(u *Unit) {
 	for _, n := range u.get().BusNames {
@@ -357,7 +411,14 @@ func (e *Engine) catchUp(u *Unit) {
 		e.emit(machine.PollHandle{Handle: h})
 	}
 	if u.machine != nil && u.flags&removed == 0 {
-		e.with(u).CatchUp(&host{e: e, u: u})
+		// What has nothing to say has changed nothing, and its record need not be written again.
+		push(&e.touched, u, inTouched)
+		e.trace(u)
+		before := len(e.out)
+		u.machine.CatchUp(&host{e: e, u: u})
+		if len(e.out) != before || !quietCatchUp[u.cfg.Type] {
+			e.markUnit(u)
+		}
 	}
 	if f := u.get().Freezer; f == "freezing" || f == "thawing" {
 		e.emit(machine.FreezeCgroup{Unit: u.Name(), Thaw: f == "thawing"})

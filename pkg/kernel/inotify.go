@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +30,19 @@ func NewInotify() (*Inotify, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("inotify: %w", err)
+	}
+	return &Inotify{fd}, nil
+}
+
+// TakeInotify goes on with an instance that an earlier image of this process
+// has made, and lets it end with this one. EINVAL if fd is something else.
+func TakeInotify(fd int) (*Inotify, error) {
+	target, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil || target != "anon_inode:inotify" {
+		return nil, fmt.Errorf("inotify: descriptor %d is %q: %w", fd, target, unix.EINVAL)
+	}
+	if err := SetCloexec(fd, true); err != nil {
+		return nil, err
 	}
 	return &Inotify{fd}, nil
 }

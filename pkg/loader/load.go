@@ -207,10 +207,11 @@ func readFile(path string) (string, error) {
 		if err != nil {
 			return "", &os.PathError{Op: "read", Path: path, Err: err}
 		}
-		if n == 0 {
+		buf = buf[:len(buf)+n]
+		// Less than there is room for is the end of the file, if it is where it was to be expected.
+		if n == 0 || int64(len(buf)) == st.Size && len(buf) < cap(buf) {
 			return string(buf), nil
 		}
-		buf = buf[:len(buf)+n]
 	}
 	return "", fmt.Errorf("%s: %w", path, io.ErrShortBuffer)
 }

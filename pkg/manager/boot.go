@@ -142,9 +142,19 @@ func randomID() string {
 	return hex.EncodeToString(b[:])
 }
 
+// Percents of the garbage collector. What a restore makes is nearly all to stay, so that looking for garbage meanwhile is in vain.
+const (
+	steadyPercent  = 50
+	restorePercent = 500
+)
+
 // prepareProcess sets what every child would inherit and what keeps PID 1 alive.
 func (m *Manager) prepareProcess() error {
-	debug.SetGCPercent(50)
+	if m.opt.Deserialize {
+		debug.SetGCPercent(restorePercent) // until it is over: see restoreOrStart
+	} else {
+		debug.SetGCPercent(steadyPercent)
+	}
 	kernel.IgnoreBrokenPipes()
 	raiseFileLimit()
 	unix.Umask(0)

@@ -1,10 +1,12 @@
 package manager
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"strings"
 
 	"github.com/muster-init/muster/pkg/engine"
@@ -34,6 +36,7 @@ func Prove(o Options) (status int) {
 }
 
 func prove(o Options) (units, jobs int, err error) {
+	debug.SetGCPercent(restorePercent)
 	records, torn, err := statelog.Read(rawFile(proofStateFD))
 	if err != nil {
 		return 0, 0, err
@@ -89,6 +92,9 @@ func compare(e *engine.Engine, records map[string][]byte) error {
 	var errs []error
 	for key, was := range records {
 		is := e.Record(key)
+		if bytes.Equal(was, is) {
+			continue
+		}
 		if name, ok := strings.CutPrefix(key, engine.UnitKey("")); ok {
 			if u := e.Unit(name); u == nil || u.Name() != name {
 				continue

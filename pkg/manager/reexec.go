@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -110,6 +111,7 @@ func (m *Manager) restoreShell(records map[string][]byte) {
 	m.sharing.restore(records)
 	m.used.restore(records)
 	m.exits = takeExits(records)
+	m.cg.takeOver(records)
 	m.keptFDs, m.booted, m.stamps = s.Kept, s.Booted, s.Stamps
 	m.crashes, m.exitStatus, m.rebootArgument = s.Crashes, s.ExitStatus, s.RebootArgument
 	m.clientEnvironment, m.generatedEnvironment, m.restored, m.suspect = s.Environment, s.Generated, s, s.Suspect
@@ -224,17 +226,22 @@ func (m *Manager) reexecute() {
 			return
 		}
 	}
-	back := m.openFallback()
+	back := noFallback
+	if m.trial == nil || !m.trial.same {
+		back = m.openFallback()
+	}
 	args := m.reexecArguments(false)
 	if back.Image >= 0 {
 		args = append(args, "--fallback="+back.String())
 	}
 	m.notifyReloading()
 	m.saveShell()
+	m.cg.handOver()
 	m.export()
 	m.bus.flush()
 	back.keep(true)
 	err := unix.Exec(path, args, m.ownEnvironment())
+	m.cg.keep()
 	back.close()
 	m.refuseReexec(err)
 }
@@ -305,6 +312,7 @@ func (m *Manager) crashLoop() bool {
 
 // restoreOrStart begins the loop's work: with the state of the last image, or with the job that boots the system.
 func (m *Manager) restoreOrStart() error {
+	defer debug.SetGCPercent(steadyPercent)
 	if len(m.records) > 0 {
 		m.box.beginNamed("Restore")
 		if err := m.eng.Restore(m.records); err != nil {

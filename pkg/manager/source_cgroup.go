@@ -31,6 +31,7 @@ type cgroups struct {
 	inner map[string]*group
 
 	programs programs
+	handed   *handedGroups // by the last image; nil: nothing is known
 }
 
 // group is what is known about a realized group.
@@ -43,7 +44,8 @@ type group struct {
 	devicePaths []string
 	programs    *bpf.Settings // nil: not known what is attached
 	fault       error
-	marked      *unit.Cgroup // the settings that its extended attributes are of
+	marked      *groupMarks  // its extended attributes; nil: not known
+	owned       *unit.Cgroup // the settings whose pressure files were given to the user
 	invocation  string
 	migrate     bool
 	oomKill     uint64
@@ -173,7 +175,7 @@ func (c *cgroups) realize(name string) (ok bool) {
 		r.IODevices = ioDevices(cfg, g.devices)
 	}
 	mask := r.Needs() | controllersFor(u.Config(), cfg, c.tree.Status().Controllers)
-	if g == nil || g.mask != mask || c.paths[name] != p || len(cgroup.Changes(g.resources, r)) > 0 || g.migrate || !c.tree.Realized(p) {
+	if g == nil || g.mask != mask || c.paths[name] != p || !g.resources.Equal(r) || g.migrate || !c.tree.Realized(p) {
 		got, err := c.tree.Realize(p, mask)
 		if err != nil {
 			c.m.log.warning(name, "Failed to make the cgroup %s: %v", p, err)
@@ -190,10 +192,10 @@ func (c *cgroups) realize(name string) (ok bool) {
 		g.mask, g.resources, g.migrate = mask, r, got.Migrate
 		c.paths[name], c.units[p] = p, name
 	}
-	if g.marked != cfg {
-		c.mark(cfg, p, g.created && g.marked == nil)
+	c.mark(g, marksOf(cfg), p)
+	if g.owned != cfg {
 		c.ownPressureFiles(u.Config(), p)
-		g.marked = cfg
+		g.owned = cfg
 	}
 	c.tellFilters(g, p, execplan.LogFilters(u.Config()))
 	c.disable(g, cfg, name, p)
@@ -210,6 +212,9 @@ func (c *cgroups) realize(name string) (ok bool) {
 func (c *cgroups) begin(u *engine.Unit, p string, got cgroup.Realized) *group {
 	name, cfg := u.Name(), u.Config().GetCgroup()
 	g := &group{created: got.Created, resources: cgroup.NoResources()}
+	if got.Created {
+		g.marked = &groupMarks{}
+	}
 	if old := c.inner[name]; old != nil {
 		g.devices, g.devicePaths = old.devices, old.devicePaths
 	}
@@ -369,23 +374,39 @@ func (c *cgroups) apply(name, p string, values []cgroup.Value, have cgroup.Mask)
 	}
 }
 
-// mark sets what others read from the group's directory: to whom it is delegated, what systemd-oomd is to spare, and where core dumps go
-// (systemd.resource-control(5)). In a new group there is nothing to take back.
-func (c *cgroups) mark(cfg *unit.Cgroup, p string, fresh bool) {
-	flag := func(name string, on bool) {
-		switch {
-		case on:
-			_ = c.tree.SetXattr(p, name, "1")
-		case !fresh:
-			_ = c.tree.SetXattr(p, name, "")
+// groupMarks are what others read from the group's directory: to whom it is delegated, what systemd-oomd is to spare, and where core dumps go
+// (systemd.resource-control(5)).
+type groupMarks struct{ Avoid, Omit, Coredump, Delegate bool }
+
+func marksOf(cfg *unit.Cgroup) groupMarks {
+	return groupMarks{cfg.ManagedOOMPreference == "avoid", cfg.ManagedOOMPreference == "omit", cfg.CoredumpReceive && cfg.Delegate, cfg.Delegate}
+}
+
+// mark sets the extended attributes that differ from what is known.
+func (c *cgroups) mark(g *group, want groupMarks, p string) {
+	flag := func(name string, had, on bool) {
+		if g.marked != nil && had == on {
+			return
 		}
+		value := ""
+		if on {
+			value = "1"
+		}
+		_ = c.tree.SetXattr(p, name, value)
 	}
-	flag(cgroup.XattrOOMPreference, cfg.ManagedOOMPreference == "avoid")
-	flag(cgroup.XattrOOMOmit, cfg.ManagedOOMPreference == "omit")
-	flag(cgroup.XattrCoredump, cfg.CoredumpReceive && cfg.Delegate)
-	if cfg.Delegate {
-		_ = c.tree.SetXattr(p, "trusted.delegate", "1")
-		_ = c.tree.SetXattr(p, "user.delegate", "1")
+	had := groupMarks{}
+	if g.marked != nil {
+		had = *g.marked
+	}
+	flag(cgroup.XattrOOMPreference, had.Avoid, want.Avoid)
+	flag(cgroup.XattrOOMOmit, had.Omit, want.Omit)
+	flag(cgroup.XattrCoredump, had.Coredump, want.Coredump)
+	if want.Delegate {
+		flag("trusted.delegate", had.Delegate, true)
+		flag("user.delegate", had.Delegate, true)
+	}
+	if g.marked == nil || had != want {
+		g.marked = &want
 	}
 }
 
@@ -561,6 +582,10 @@ func (c *cgroups) rescan() {
 		if !ok || u.ActiveState().IsInactiveOrFailed() || u.Config().Type == unit.TypeSlice {
 			continue
 		}
+		if c.adopt(u, p) {
+			c.realize(u.Name())
+			continue
+		}
 		state, err := c.tree.State(p)
 		if err != nil {
 			c.m.submit(machine.CgroupEmpty{Unit: u.Name()})
@@ -569,6 +594,7 @@ func (c *cgroups) rescan() {
 		c.realize(u.Name())
 		c.event(u.Name(), cgroup.Event{Path: p, State: state})
 	}
+	c.handed = nil
 }
 
 // oomKills looks for out-of-memory kills before the exits of killed processes are delivered: SIGKILL alone doesn't tell who sent it.

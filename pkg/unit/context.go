@@ -33,6 +33,8 @@ type Context struct {
 	skipInstall bool
 	stop        bool      // the rest of the file isn't to be read
 	brokenBy    FaultKind // why the fragment can't be read at all
+
+	deps map[depKey]struct{} // of Unit, where there are many
 }
 
 // say records a message at the current position.

@@ -92,7 +92,7 @@ func depImpl(d DepType) *custom {
 					faults = append(faults, err)
 					continue
 				}
-				t.u.addDep(d, name, c.pos)
+				c.addDep(d, name, c.pos)
 			}
 		},
 		formatFn: func(t target) []string {
@@ -115,12 +115,36 @@ func depImpl(d DepType) *custom {
 	}
 }
 
+// depsIndexed is from how many dependencies on an index is worth its memory.
+const depsIndexed = 32
+
+// depKey is what makes two dependencies the same.
+type depKey struct {
+	kind DepType
+	name string
+}
+
 // addDep adds a dependency unless the unit has it already. A second origin
 // adds nothing to what is known about why.
-func (u *Unit) addDep(d DepType, name string, pos Pos) {
-	for i := range u.Deps {
-		if u.Deps[i].Type == d && u.Deps[i].Name == name {
+func (c *Context) addDep(d DepType, name string, pos Pos) {
+	u := c.Unit
+	if c.deps == nil && len(u.Deps) >= depsIndexed {
+		c.deps = make(map[depKey]struct{}, 2*len(u.Deps))
+		for i := range u.Deps {
+			c.deps[depKey{u.Deps[i].Type, u.Deps[i].Name}] = struct{}{}
+		}
+	}
+	if c.deps != nil {
+		key := depKey{d, name}
+		if _, have := c.deps[key]; have {
 			return
+		}
+		c.deps[key] = struct{}{}
+	} else {
+		for i := range u.Deps {
+			if u.Deps[i].Type == d && u.Deps[i].Name == name {
+				return
+			}
 		}
 	}
 	u.Deps = append(u.Deps, Dep{Type: d, Name: name, Origin: pos})

@@ -59,7 +59,7 @@ func Load(host *Host, d *Defaults, src *Source) (*Unit, []Message) {
 			c.say(LevelWarning, err.Error())
 			continue
 		}
-		u.addDep(l.Type, name, Pos{File: PosLink, Line: uint32(i + 1)})
+		c.addDep(l.Type, name, Pos{File: PosLink, Line: uint32(i + 1)})
 	}
 	if len(src.DropIns) > 0 {
 		u.extra().DropInPaths = make([]string, 0, len(src.DropIns))

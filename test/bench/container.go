@@ -174,20 +174,29 @@ func stopBox(b *box.Box, c *client) {
 // cpuTime is user and system time of one process so far, all its threads, with
 // the 10 ms resolution of /proc/PID/stat.
 func cpuTime(pid int) time.Duration {
+	own, _ := cpuTimes(pid)
+	return own
+}
+
+// cpuTimes are the times of a process and those of its children that it has
+// waited for.
+func cpuTimes(pid int) (own, children time.Duration) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return 0
+		return 0, 0
 	}
 	// The name in parentheses may hold blanks.
 	_, after, ok := strings.Cut(string(text), ") ")
 	fields := strings.Fields(after)
-	if !ok || len(fields) < 13 {
-		return 0
+	if !ok || len(fields) < 15 {
+		return 0, 0
 	}
-	user, err1 := strconv.Atoi(fields[11])
-	system, err2 := strconv.Atoi(fields[12])
-	if err1 != nil || err2 != nil {
-		return 0
+	var ticks [4]int // user and system, own and of children
+	for i := range ticks {
+		if ticks[i], err = strconv.Atoi(fields[11+i]); err != nil {
+			return 0, 0
+		}
 	}
-	return time.Duration(user+system) * 10 * time.Millisecond
+	const tick = 10 * time.Millisecond
+	return time.Duration(ticks[0]+ticks[1]) * tick, time.Duration(ticks[2]+ticks[3]) * tick
 }

@@ -107,6 +107,7 @@ func measureReexec(ctx context.Context, b *bench, program box.Program, inside *b
 	if err != nil {
 		return c, err
 	}
+	ownBefore, childrenBefore := cpuTimes(inside.PID())
 	began := time.Now()
 	// There is no reply: the connection just ends.
 	_ = c.call(ctx, "Reexecute").Err
@@ -118,6 +119,8 @@ func measureReexec(ctx context.Context, b *bench, program box.Program, inside *b
 		return c, err
 	}
 	b.results.add("daemon-reexec, N running", n, program.Name, milliseconds, ms(max(time.Since(began)-overhead, 0)))
+	own, children := cpuTimes(inside.PID())
+	b.results.add("daemon-reexec, N running, CPU of PID 1 and its trial", n, program.Name, milliseconds, ms(own-ownBefore+children-childrenBefore))
 	after := inside.PIDs("/system.slice")
 	slices.Sort(after)
 	if !slices.Equal(before, after) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 )
 
 // Open reads the newest state of two files that an earlier image left and returns the log, ready for more, together with the records.
@@ -117,11 +118,13 @@ func readHeader(f File) (uint64, error) {
 }
 
 func readAll(f File) ([]byte, error) {
-	var data []byte
-	buf := make([]byte, 1<<20)
+	data := make([]byte, 0, 1<<20)
 	for {
-		n, err := f.ReadAt(buf, int64(len(data)))
-		data = append(data, buf[:n]...)
+		if len(data) == cap(data) {
+			data = slices.Grow(data, len(data))
+		}
+		n, err := f.ReadAt(data[len(data):cap(data)], int64(len(data)))
+		data = data[:len(data)+n]
 		if err == io.EOF || n == 0 {
 			return data, nil
 		}
@@ -129,4 +132,19 @@ func readAll(f File) ([]byte, error) {
 			return nil, fmt.Errorf("state: %w", err)
 		}
 	}
+}
+
+// readFull fills p from the beginning of a file.
+func readFull(f File, p []byte) error {
+	for off := 0; off < len(p); {
+		n, err := f.ReadAt(p[off:], int64(off))
+		off += n
+		if off == len(p) {
+			return nil
+		}
+		if err != nil || n == 0 {
+			return fmt.Errorf("%d of %d bytes: %w", off, len(p), errors.Join(err, io.ErrUnexpectedEOF))
+		}
+	}
+	return nil
 }

@@ -134,14 +134,14 @@ func (l *Log) Copy(to File) error {
 		keys = append(keys, k)
 	}
 	sort.Strings(keys)
+	all := make([]byte, l.end)
+	if err := readFull(l.files[l.current], all); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
 	out := make([]byte, headerSize, headerSize+l.liveBytes)
 	for _, k := range keys {
 		r := l.live[k]
-		start := len(out)
-		out = append(out, make([]byte, r.size)...)
-		if _, err := l.files[l.current].ReadAt(out[start:], r.off); err != nil {
-			return fmt.Errorf("state: record %.64q: %w", k, err)
-		}
+		out = append(out, all[r.off:r.off+r.size]...)
 	}
 	writeHead(out[:headerSize], l.generation)
 	if _, err := to.WriteAt(out, 0); err != nil {
@@ -175,14 +175,15 @@ func (l *Log) compact() error {
 	}
 	sort.Strings(keys)
 	moved := make(map[string]ref, len(keys))
+	all := make([]byte, l.end)
+	if err := readFull(from, all); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
 	out := make([]byte, 0, l.liveBytes)
 	for _, k := range keys {
 		r := l.live[k]
 		start := len(out)
-		out = append(out, make([]byte, r.size)...)
-		if _, err := from.ReadAt(out[start:], r.off); err != nil {
-			return fmt.Errorf("state: record %.64q: %w", k, err)
-		}
+		out = append(out, all[r.off:r.off+r.size]...)
 		moved[k] = ref{headerSize + int64(start), r.size}
 	}
 	if _, err := to.WriteAt(out, headerSize); err != nil && len(out) > 0 {
