@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -72,13 +73,24 @@ func notifyOdd(kind string) error {
 			fds = append(fds, null)
 		}
 		data := map[string]string{"fds": "FDSTORE=1\nFDNAME=many\nFDPOLL=0", "fdsnostore": "STATUS=with descriptors"}[name]
-		return unix.Sendmsg(fd, []byte(data), unix.UnixRights(fds...), addr, 0)
+		return sendPatiently(fd, []byte(data), unix.UnixRights(fds...), addr)
 	case "credentials":
 		// Another uid than the own: root may claim it.
 		cred := unix.UnixCredentials(&unix.Ucred{Pid: int32(os.Getpid()), Uid: 65534, Gid: 65534})
 		return unix.Sendmsg(fd, []byte("STATUS=of nobody"), cred, addr, 0)
 	}
 	return fmt.Errorf("kind %q: unknown", kind)
+}
+
+// sendPatiently waits while too many descriptors of this uid are under way, which anybody's on this machine are counted for.
+func sendPatiently(fd int, data, control []byte, addr unix.Sockaddr) error {
+	for try := 0; ; try++ {
+		err := unix.Sendmsg(fd, data, control, addr, 0)
+		if !errors.Is(err, unix.ETOOMANYREFS) || try == 500 {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // openFiles prints how many descriptors PID 1 has open to FILE.

@@ -30,8 +30,8 @@ var (
 	rootName  = flag.String("root", "trixie", "prepared root to run in")
 )
 
-// oneTimeout bounds one try of a scenario; none takes more than a few seconds.
-const oneTimeout = 60 * time.Second
+// oneTimeout bounds one try of a scenario; none takes more than a few seconds on a machine of its own.
+const oneTimeout = 120 * time.Second
 
 // tries bounds how often a scenario that fails is run again.
 const tries = 3
