@@ -8,7 +8,7 @@ import (
 
 // changes collects what PropertiesChanged has to say until the end of the turn, or until a JobRemoved must come behind it.
 type changes struct {
-	units   []string // in the order of their first change
+	units   []string // in the order of their first change; those that are not pending any more have been told
 	pending map[string]bool
 	manager bool
 }
@@ -21,6 +21,17 @@ func (c *changes) add(name string) {
 		c.units = append(c.units, name)
 	}
 }
+
+// reset empties the list, and gives back what a transaction of thousands of jobs has made of it.
+func (c *changes) reset() {
+	if cap(c.units) > changesKept {
+		*c = changes{pending: map[string]bool{}, manager: c.manager}
+	}
+	c.units = c.units[:0]
+}
+
+// changesKept is the number of units that the lists of changes have room for between two turns.
+const changesKept = 256
 
 // Announce turns an announcement of the engine into signals.
 func (s *Server) Announce(effect machine.Effect) {
@@ -175,9 +186,10 @@ func (s *Server) ManagerChanged() { s.pending.manager = true }
 
 // Flush sends what is left at the end of a turn.
 func (s *Server) Flush() {
-	for len(s.pending.units) > 0 {
-		s.flushUnit(s.pending.units[0])
+	for i := 0; i < len(s.pending.units); i++ {
+		s.flushUnit(s.pending.units[i])
 	}
+	s.pending.reset()
 	s.catchUp()
 	if s.pending.manager {
 		s.pending.manager = false
@@ -191,12 +203,6 @@ func (s *Server) flushUnit(name string) {
 		return
 	}
 	delete(s.pending.pending, name)
-	for i, n := range s.pending.units {
-		if n == name {
-			s.pending.units = append(s.pending.units[:i], s.pending.units[i+1:]...)
-			break
-		}
-	}
 	u := s.b.Engine().Unit(name)
 	if u == nil || !s.anybody() {
 		return

@@ -100,7 +100,7 @@ type Engine struct {
 	marks    map[uid]collectMark
 
 	dirty        []string
-	dirtyJobs    map[job.ID]bool
+	dirtyJobs    []job.ID // a job may stand more than once
 	engineDirty  bool
 	lost         []string // what Restore could not read
 	watchdogsOff bool
@@ -145,7 +145,6 @@ func newEngine(src Source, opt Options) *Engine {
 		clients:     map[string][]*Unit{},
 		freezing:    map[string]machine.Reply{},
 		aliases:     map[*Unit][]string{},
-		dirtyJobs:   map[job.ID]bool{},
 		engineDirty: true,
 		random:      generator{opt.Seed},
 		devices:     newDevices(),

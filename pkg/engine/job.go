@@ -78,8 +78,15 @@ func (e *Engine) newJob(u *Unit, t job.Type) *Job {
 
 // changedJob notes that something about j changed: its record, its deadline, and perhaps who may run.
 func (e *Engine) changedJob(j *Job) {
-	e.dirtyJobs[j.ID] = true
+	e.jobDirty(j.ID)
 	e.timers.set(&j.timer, e.jobDeadline(j), timerJob, uint64(j.ID))
+}
+
+// jobDirty notes that the record of a job changed, came or went. What changes often changes in a row.
+func (e *Engine) jobDirty(id job.ID) {
+	if n := len(e.dirtyJobs); n == 0 || e.dirtyJobs[n-1] != id {
+		e.dirtyJobs = append(e.dirtyJobs, id)
+	}
 }
 
 // jobDeadline is when the job times out.
@@ -194,7 +201,7 @@ func (e *Engine) remove(j *Job, r job.Result) {
 	e.dropQuery(j)
 	e.timers.remove(&j.timer)
 	delete(e.jobs, j.ID)
-	e.dirtyJobs[j.ID] = true
+	e.jobDirty(j.ID)
 	if u.job == j {
 		u.job = nil
 	} else {

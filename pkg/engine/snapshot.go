@@ -91,10 +91,12 @@ func (e *Engine) Dirty() []string {
 			u.flags &^= inDirty
 		}
 	}
-	for id := range e.dirtyJobs {
+	for _, id := range e.dirtyJobs {
 		out = append(out, keyJob+strconv.FormatUint(uint64(id), 10))
 	}
-	clear(e.dirtyJobs)
+	if e.dirtyJobs = e.dirtyJobs[:0]; cap(e.dirtyJobs) > scratchMax {
+		e.dirtyJobs = nil
+	}
 	if e.engineDirty {
 		out = append(out, keyEngine)
 		e.engineDirty = false
@@ -111,7 +113,7 @@ func (e *Engine) Record(key string) []byte {
 	case strings.HasPrefix(key, keyUnit):
 		if u := e.names[key[len(keyUnit):]]; u != nil && u.Name() == key[len(keyUnit):] {
 			if r, ok := e.unitRecord(u); ok {
-				return encode(r)
+				return r.encode()
 			}
 		}
 	case strings.HasPrefix(key, keyJob):
@@ -129,6 +131,19 @@ func encode(v any) []byte {
 		panic("engine record: " + err.Error())
 	}
 	return b
+}
+
+// encode is json.Marshal of r, without reading the machine's record again.
+func (r *unitRecord) encode() []byte {
+	b := make([]byte, 0, 64+len(r.Name)+len(r.Machine))
+	b = append(append(b, `{"name":`...), encode(r.Name)...)
+	if len(r.Machine) > 0 {
+		b = append(append(b, `,"machine":`...), r.Machine...)
+	}
+	if r.State != nil {
+		b = append(append(b, `,"state":`...), encode(r.State)...)
+	}
+	return append(b, '}')
 }
 
 func (e *Engine) engineRecord() engineRecord {

@@ -25,6 +25,7 @@ type slot struct {
 	token    uint64
 	priority int32
 	gen      int32 // 0: not in the set
+	events   uint32
 }
 
 // Ready is one source that has events.
@@ -61,7 +62,7 @@ func (p *Poller) Add(fd int, events uint32, priority int, token uint64) error {
 	if err := unix.EpollCtl(p.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
 		return fmt.Errorf("epoll: add fd %d: %w", fd, err)
 	}
-	p.slots[fd] = slot{token: token, priority: int32(priority), gen: p.lastID}
+	p.slots[fd] = slot{token: token, priority: int32(priority), gen: p.lastID, events: events}
 	p.count++
 	return nil
 }
@@ -72,10 +73,14 @@ func (p *Poller) Modify(fd int, events uint32) error {
 	if !p.has(fd) {
 		return fmt.Errorf("epoll: modify fd %d: %w", fd, unix.ENOENT)
 	}
+	if p.slots[fd].events == events {
+		return nil
+	}
 	ev := unix.EpollEvent{Events: events, Fd: int32(fd), Pad: p.slots[fd].gen}
 	if err := unix.EpollCtl(p.epfd, unix.EPOLL_CTL_MOD, fd, &ev); err != nil {
 		return fmt.Errorf("epoll: modify fd %d: %w", fd, err)
 	}
+	p.slots[fd].events = events
 	return nil
 }
 

@@ -1,9 +1,8 @@
 package manager
 
 import (
-	"golang.org/x/sys/unix"
-
 	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/kernel"
 )
 
 // alarms are the few things that the shell itself has to do at a moment (monotonic µs): feed watchdogs, give up on a trial. The deadlines of units are
@@ -27,7 +26,7 @@ func (a *alarms) set(name string, at uint64, run func()) {
 
 // after is set with a delay in µs.
 func (a *alarms) after(name string, usec uint64, run func()) {
-	a.set(name, clock(unix.CLOCK_MONOTONIC)+usec, run)
+	a.set(name, kernel.Monotonic()+usec, run)
 }
 
 func (a *alarms) cancel(name string) { delete(a.list, name) }
@@ -46,7 +45,7 @@ func (a *alarms) due() {
 	if len(a.list) == 0 {
 		return
 	}
-	now := clock(unix.CLOCK_MONOTONIC)
+	now := kernel.Monotonic()
 	var ripe []func()
 	for name, x := range a.list {
 		if x.at <= now {

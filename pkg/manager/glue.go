@@ -24,6 +24,7 @@ import (
 	"github.com/muster-init/muster/pkg/engine/timer"
 	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/job"
+	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/loader"
 	"github.com/muster-init/muster/pkg/notify"
 	"github.com/muster-init/muster/pkg/spawn"
@@ -206,6 +207,9 @@ func (m *Manager) freezeCgroup(e machine.FreezeCgroup) {
 		m.log.warning(e.Unit, "There is no cgroup to freeze.")
 		return
 	}
+	if g := m.cg.inner[e.Unit]; g != nil {
+		g.frozenKnown = false // whatever comes of it is an answer
+	}
 	var err error
 	if e.Thaw {
 		err = m.cg.tree.Thaw(p)
@@ -328,5 +332,5 @@ func (m *Manager) notifyReady(status string) { m.notifySupervisor("READY=1", "ST
 
 // notifyReloading announces a reload or a re-execution, which notifyReady ends: Type=notify-reload of user@.service counts on both.
 func (m *Manager) notifyReloading() {
-	m.notifySupervisor("RELOADING=1", fmt.Sprintf("MONOTONIC_USEC=%d", clock(unix.CLOCK_MONOTONIC)), "STATUS=Reloading configuration.")
+	m.notifySupervisor("RELOADING=1", fmt.Sprintf("MONOTONIC_USEC=%d", kernel.Monotonic()), "STATUS=Reloading configuration.")
 }

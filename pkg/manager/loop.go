@@ -1,8 +1,6 @@
 package manager
 
 import (
-	"golang.org/x/sys/unix"
-
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/kernel"
 )
@@ -32,16 +30,8 @@ const lastJobsMax = 64
 
 // now reads the three clocks.
 func (m *Manager) now() machine.Instant {
-	return machine.Instant{Monotonic: clock(unix.CLOCK_MONOTONIC), Realtime: clock(unix.CLOCK_REALTIME), Boottime: clock(unix.CLOCK_BOOTTIME)}
-}
-
-// clock reads one clock in µs.
-func clock(id int32) uint64 {
-	var ts unix.Timespec
-	if unix.ClockGettime(id, &ts) != nil {
-		return 0
-	}
-	return uint64(ts.Sec)*1_000_000 + uint64(ts.Nsec)/1000
+	monotonic, realtime, boottime := kernel.Clocks()
+	return machine.Instant{Monotonic: monotonic, Realtime: realtime, Boottime: boottime}
 }
 
 // run is the loop. It returns when an objective is set.
@@ -62,6 +52,7 @@ func (m *Manager) turn() {
 		m.log.err("", "epoll: %v", err)
 	}
 	kernel.Beat()
+	kernel.SyncClocks()
 	m.limitTurns()
 	if m.childrenEnded {
 		m.reap()
@@ -76,10 +67,10 @@ func (m *Manager) turn() {
 	if m.eng.Due(m.now()) {
 		m.submit(machine.Tick{})
 	}
-	start := clock(unix.CLOCK_MONOTONIC)
+	start := kernel.Monotonic()
 	for m.eng.Runnable() && m.objective == objectiveRun {
 		m.submit(machine.Idle{})
-		if clock(unix.CLOCK_MONOTONIC)-start > idleBatchUSec {
+		if kernel.Monotonic()-start > idleBatchUSec {
 			break
 		}
 	}
@@ -157,7 +148,7 @@ func (m *Manager) timeoutUSec() int64 {
 	if deadline == machine.Never {
 		return -1
 	}
-	now := clock(unix.CLOCK_MONOTONIC)
+	now := kernel.Monotonic()
 	if deadline <= now {
 		return 0
 	}

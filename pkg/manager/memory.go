@@ -11,11 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/kernel"
 )
 
 // freeMemory gives back to the kernel what boot or reload have left behind: the free heap, and the pages of the program that only they have used
 // (parsers, tables, introspection). Those are clean and mapped from the file: whoever needs one again gets it from the page cache.
 func (m *Manager) freeMemory() {
+	debug.SetGCPercent(steadyPercent)
 	m.spawner.filters.Clear()
 	m.src.Trim()
 	m.work.add(func() func() {
@@ -54,7 +56,11 @@ func (m *Manager) trimWhenIdle() {
 	if m.trim.steps < trimStepsMin && !grown || !m.booted {
 		return
 	}
-	now := clock(unix.CLOCK_MONOTONIC)
+	now := kernel.Monotonic()
+	if m.trim.at == 0 {
+		// A transaction of thousands of jobs is over before a third of the collections have paid, and memory is given back when it is.
+		debug.SetGCPercent(busyPercent)
+	}
 	switch {
 	case m.trim.at == 0 || m.trim.seen != m.trim.steps && now >= m.trim.at:
 		m.trim.at, m.trim.seen = now+trimIdleUSec, m.trim.steps

@@ -5,8 +5,6 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/muster-init/muster/pkg/engine"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/kernel"
@@ -67,7 +65,7 @@ func (m *Manager) quarantine(f finding, records map[string][]byte) {
 		return
 	}
 	last := m.suspect
-	m.suspect = suspicion{f.Unit, f.Event, clock(unix.CLOCK_MONOTONIC)}
+	m.suspect = suspicion{f.Unit, f.Event, kernel.Monotonic()}
 	again := last.Unit == f.Unit && last.Event == f.Event && last.At != 0 && m.suspect.At-last.At < suspicionUSec
 	text := f.Text
 	if f.hung() {

@@ -3,9 +3,8 @@ package manager
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/muster-init/muster/pkg/bus"
+	"github.com/muster-init/muster/pkg/kernel"
 )
 
 // rateLimit allows a number of things within a span that begins with the first of them, as the settings …Limit{IntervalSec,Burst}= count.
@@ -31,7 +30,7 @@ func (r *rateLimit) allow(now, interval uint64, burst uint32) bool {
 
 // limitReload counts the requests of clients to reload or re-execute (ReloadLimitIntervalSec=, ReloadLimitBurst=); signals are not limited.
 func (m *Manager) limitReload(what string) error {
-	if m.reloadLimit.allow(clock(unix.CLOCK_MONOTONIC), m.cfg.ReloadLimitIntervalUSec, m.cfg.ReloadLimitBurst) {
+	if m.reloadLimit.allow(kernel.Monotonic(), m.cfg.ReloadLimitIntervalUSec, m.cfg.ReloadLimitBurst) {
 		return nil
 	}
 	return bus.Errorf(bus.ErrLimitsExceeded, "%s() request rejected due to rate limit.", what)
@@ -43,7 +42,7 @@ const turnPauseMax = time.Second
 // limitTurns slows a loop that comes round more often than EventLoopRateLimitBurst= within EventLoopRateLimitIntervalSec=: something keeps waking it up
 // without a need, and the machine has better uses for its CPU. The pause lasts until the span is over.
 func (m *Manager) limitTurns() {
-	now := clock(unix.CLOCK_MONOTONIC)
+	now := kernel.Monotonic()
 	if m.turnLimit.allow(now, m.cfg.EventLoopRateLimitIntervalUSec, m.cfg.EventLoopRateLimitBurst) {
 		return
 	}

@@ -279,7 +279,7 @@ func (m *Manager) guardAgainstCrashes() error {
 	}
 	m.returned()
 	err = m.crashHook()
-	m.began = clock(unix.CLOCK_MONOTONIC)
+	m.began = kernel.Monotonic()
 	if m.opt.Crashed {
 		m.log.emergency("", "The manager crashed and was re-executed with its state.")
 		if m.began-m.restored.Began < crashLifeUSec {
@@ -300,7 +300,7 @@ func (m *Manager) guardAgainstCrashes() error {
 
 // crashLoop reports whether the manager crashed so often within a minute that it should not manage any more.
 func (m *Manager) crashLoop() bool {
-	now := clock(unix.CLOCK_MONOTONIC)
+	now := kernel.Monotonic()
 	recent := 0
 	for _, t := range m.crashes {
 		if now-t < crashWindowUSec {

@@ -6,13 +6,12 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/muster-init/muster/pkg/cgroup"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/execplan/plan"
 	"github.com/muster-init/muster/pkg/journal"
+	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/manager/account"
 	"github.com/muster-init/muster/pkg/spawn"
 	"github.com/muster-init/muster/pkg/unit"
@@ -187,7 +186,7 @@ func (s *spawner) forgetJournal(name string) {
 		return
 	}
 	delete(s.exported, name)
-	s.forgotten = append(s.forgotten, forgotten{name, clock(unix.CLOCK_MONOTONIC) + forgetHoldUSec})
+	s.forgotten = append(s.forgotten, forgotten{name, kernel.Monotonic() + forgetHoldUSec})
 	if len(s.forgotten) > forgottenMax {
 		s.forget(s.forgotten[0].unit)
 		s.forgotten = s.forgotten[1:]
@@ -207,7 +206,7 @@ func (s *spawner) forgetDue() {
 	if len(s.forgotten) == 0 {
 		return
 	}
-	for now := clock(unix.CLOCK_MONOTONIC); len(s.forgotten) > 0 && s.forgotten[0].at <= now; s.forgotten = s.forgotten[1:] {
+	for now := kernel.Monotonic(); len(s.forgotten) > 0 && s.forgotten[0].at <= now; s.forgotten = s.forgotten[1:] {
 		s.forget(s.forgotten[0].unit)
 	}
 }

@@ -141,9 +141,9 @@ func (m *Manager) leaveWatchdog() {
 // waitForUptime is MinimumUptimeSec=: a machine that goes down right after it has come up, again and again, does it slowly. The time counts from the
 // boot of the kernel, in a container from that of its manager.
 func (m *Manager) waitForUptime() {
-	up := clock(unix.CLOCK_BOOTTIME)
+	_, _, up := kernel.Clocks()
 	if m.container {
-		up = clock(unix.CLOCK_MONOTONIC) - m.stamps.Userspace.Monotonic
+		up = kernel.Monotonic() - m.stamps.Userspace.Monotonic
 	}
 	if m.cfg == nil || m.objective == objectiveSoftReboot || up >= m.cfg.MinimumUptimeUSec {
 		return

@@ -9,6 +9,7 @@ import (
 	"github.com/muster-init/muster/pkg/busapi"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/job"
+	"github.com/muster-init/muster/pkg/kernel"
 )
 
 // broker is the manager's own connection to the message bus: it serves org.freedesktop.systemd1 there and watches the names that Type=dbus
@@ -41,7 +42,7 @@ func (b *busSource) connectBroker() {
 		_ = unix.Close(fd)
 		return
 	}
-	br := &broker{m: b.m, conn: bus.NewClientConn(fd, bus.Limits{}, clock(unix.CLOCK_MONOTONIC)+brokerCallTimeout)}
+	br := &broker{m: b.m, conn: bus.NewClientConn(fd, bus.Limits{}, kernel.Monotonic()+brokerCallTimeout)}
 	br.client = &busapi.Client{Conn: br.conn, Name: "bus"}
 	if err := b.m.sources.add(fd, unix.EPOLLIN|unix.EPOLLOUT, prioBus, sourceFunc(br.ready)); err != nil {
 		br.conn.Close()
@@ -122,7 +123,7 @@ func (br *broker) owner(name, unique string) {
 func (br *broker) call(member string, done bus.ReplyFunc, args ...any) {
 	msg := bus.NewCall(brokerName, brokerPath, brokerName, member)
 	setArguments(msg, args)
-	if _, err := br.conn.Call(msg, clock(unix.CLOCK_MONOTONIC)+brokerCallTimeout, done); err != nil {
+	if _, err := br.conn.Call(msg, kernel.Monotonic()+brokerCallTimeout, done); err != nil {
 		br.m.log.warning("", "bus: %s: %v", member, err)
 		done(nil, err)
 	}
@@ -369,7 +370,7 @@ func (b *busSource) deadline() uint64 {
 
 // expire ends what has taken too long.
 func (b *busSource) expire() {
-	now := clock(unix.CLOCK_MONOTONIC)
+	now := kernel.Monotonic()
 	for c := range b.greeting {
 		switch {
 		case c.Conn.Ready():

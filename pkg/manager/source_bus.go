@@ -11,6 +11,7 @@ import (
 	"github.com/muster-init/muster/pkg/busapi"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/job"
+	"github.com/muster-init/muster/pkg/kernel"
 )
 
 const (
@@ -84,7 +85,7 @@ func (b *busSource) add(fd int) error {
 	}
 	b.serial++
 	conn, err := bus.NewServerConn(fd, bus.ServerConfig{
-		GUID: b.m.guid, Peer: peer, AuthDeadlineUSec: clock(unix.CLOCK_MONOTONIC) + authTimeoutUSec,
+		GUID: b.m.guid, Peer: peer, AuthDeadlineUSec: kernel.Monotonic() + authTimeoutUSec,
 	})
 	if err != nil {
 		return err

@@ -48,6 +48,8 @@ type group struct {
 	owned       *unit.Cgroup // the settings whose pressure files were given to the user
 	invocation  string
 	migrate     bool
+	frozen      bool // as the engine was told
+	frozenKnown bool // nothing was asked for since
 	oomKill     uint64
 	filters     string // LogFilterPatterns= as journald was told
 }
@@ -110,7 +112,13 @@ func (c *cgroups) event(name string, ev cgroup.Event) {
 		g.oomKill = ev.OOMKill
 		c.m.submit(machine.OOMKill{Unit: name, Count: count})
 	}
-	c.m.submit(machine.CgroupFrozen{Unit: name, Frozen: ev.Frozen})
+	g := c.inner[name]
+	if g == nil || !g.frozenKnown || g.frozen != ev.Frozen {
+		c.m.submit(machine.CgroupFrozen{Unit: name, Frozen: ev.Frozen})
+		if g != nil {
+			g.frozen, g.frozenKnown = ev.Frozen, true
+		}
+	}
 	if !ev.Populated {
 		// The exits of the last processes may still wait to be reaped: they come first. Handling them may start new ones.
 		c.m.reap()
@@ -211,7 +219,7 @@ func (c *cgroups) realize(name string) (ok bool) {
 // begin remembers a group that was made, or that another image of the manager has made.
 func (c *cgroups) begin(u *engine.Unit, p string, got cgroup.Realized) *group {
 	name, cfg := u.Name(), u.Config().GetCgroup()
-	g := &group{created: got.Created, resources: cgroup.NoResources()}
+	g := &group{created: got.Created, frozenKnown: got.Created, resources: cgroup.NoResources()}
 	if got.Created {
 		g.marked = &groupMarks{}
 	}

@@ -43,16 +43,13 @@ func (s *signalSource) ready(uint32) {
 // always handled before the exit of its sender, and /proc/PID of the sender could still be read when its message was.
 func (m *Manager) reap() {
 	m.childrenEnded = false
-	if _, ok, err := kernel.PeekExit(); !ok || err != nil {
+	peek, ok, err := kernel.PeekExit()
+	if !ok || err != nil {
 		return
 	}
 	m.readNotify()
 	var ended []kernel.Exit
-	for len(ended) < reapMax {
-		peek, ok, err := kernel.PeekExit()
-		if !ok || err != nil {
-			break
-		}
+	for ; ok && err == nil && len(ended) < reapMax; peek, ok, err = kernel.PeekExit() {
 		m.recordExit(peek)
 		exit, ok, err := kernel.Reap(peek.Pid)
 		if err != nil || !ok {
@@ -67,9 +64,7 @@ func (m *Manager) reap() {
 	for _, exit := range ended {
 		m.childEnded(exit)
 	}
-	if len(ended) == reapMax {
-		m.childrenEnded = true
-	}
+	m.childrenEnded = ok && len(ended) == reapMax
 }
 
 // childEnded delivers an exit, unless it has to wait for the mount table.

@@ -65,7 +65,7 @@ func (s *mountSource) watch() error {
 
 // ready reads the table, unless that has just been done: then it rests for a while, which joins the changes of a storm.
 func (s *mountSource) ready() {
-	if now := clock(unix.CLOCK_MONOTONIC); s.restEnd == 0 && now-s.lastRead < mountStormUSec {
+	if now := kernel.Monotonic(); s.restEnd == 0 && now-s.lastRead < mountStormUSec {
 		s.rest(now)
 		return
 	}
@@ -87,12 +87,12 @@ func (s *mountSource) deadline() uint64 {
 
 // resume reads the table when the rest is over. In a storm that goes on another rest follows.
 func (s *mountSource) resume() {
-	begin := clock(unix.CLOCK_MONOTONIC)
+	begin := kernel.Monotonic()
 	if s == nil || s.restEnd == 0 || begin < s.restEnd {
 		return
 	}
 	changed := s.read()
-	now := clock(unix.CLOCK_MONOTONIC)
+	now := kernel.Monotonic()
 	exits := s.exits
 	s.exits = nil
 	for _, exit := range exits {
@@ -111,7 +111,7 @@ func (s *mountSource) resume() {
 // read brings the engine up to date; true: something has changed.
 func (s *mountSource) read() bool {
 	raw, err := s.table.Raw()
-	s.lastRead = clock(unix.CLOCK_MONOTONIC)
+	s.lastRead = kernel.Monotonic()
 	if err != nil {
 		s.m.log.err("", "%v", err)
 		return false
