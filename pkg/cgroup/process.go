@@ -45,32 +45,67 @@ func parsePids(list []int, text string) []int {
 // limit; ErrLimit beyond. visit is called with each group's path.
 func (t *Tree) ProcsRecursive(path string, limit int, visit func(path string, pids []int)) error {
 	path = clean(path)
-	pids, err := t.Procs(path)
-	if err != nil {
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {
-			return nil // removed while we looked
-		}
-		return err
-	}
-	visit(path, pids)
-	limit -= 1 + len(pids)
-	if limit < 0 {
-		return fmt.Errorf("cgroup %s: processes: %w", t.Absolute(path), ErrLimit)
-	}
-	subs, err := subdirectories(t.rootFD, path)
-	if err != nil {
-		return nil
-	}
-	for _, name := range subs {
-		err := t.ProcsRecursive(join(path, name), limit, func(p string, list []int) {
-			limit -= 1 + len(list)
-			visit(p, list)
-		})
+	return t.procsBelow(t.rootFD, path, path, &limit, visit)
+}
+
+// procsBelow does so for the group at path, seen from the directory at, whose name in full is known as name.
+func (t *Tree) procsBelow(at int, path, name string, limit *int, visit func(path string, pids []int)) error {
+	return below(at, path, func(at int, path string) error {
+		pids, err := procsAt(at, path)
 		if err != nil {
+			if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {
+				return nil // removed while we looked
+			}
 			return err
 		}
+		visit(name, pids)
+		if *limit -= 1 + len(pids); *limit < 0 {
+			return fmt.Errorf("cgroup %s: processes: %w", t.Absolute(name), ErrLimit)
+		}
+		subs, err := subdirectories(at, path)
+		if err != nil {
+			return nil
+		}
+		for _, sub := range subs {
+			if err := t.procsBelow(at, join(path, sub), join(name, sub), limit, visit); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// procsAt lists the processes directly in the group at path; a threaded group has threads only.
+func procsAt(at int, path string) ([]int, error) {
+	text, err := readAt(at, join(path, "cgroup.procs"))
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		text, err = readAt(at, join(path, "cgroup.threads"))
 	}
-	return nil
+	return parsePids(nil, text), err
+}
+
+// procsMax bounds the list of one group, in bytes.
+const procsMax = 4 << 20
+
+func readAt(at int, path string) (string, error) {
+	fd, err := unix.Openat(at, path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	var text []byte
+	buf := make([]byte, 4096)
+	for len(text) < procsMax {
+		n, err := unix.Read(fd, buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if n <= 0 || err != nil {
+			return string(text), err
+		}
+		text = append(text, buf[:n]...)
+	}
+	return string(text), nil
 }
 
 // Kill sends SIGKILL to every process in the group and below, also to those

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/muster-init/muster/pkg/kernel"
 	"golang.org/x/sys/unix"
@@ -36,8 +37,7 @@ func (t *Tree) Release(path string) error {
 	}
 	err := unix.Unlinkat(t.rootFD, path, unix.AT_REMOVEDIR)
 	if errors.Is(err, unix.EBUSY) {
-		budget := trimMax
-		err = removeTree(t.rootFD, path, &budget)
+		err = removeTree(t.rootFD, path, &budget{left: trimMax})
 	}
 	switch {
 	case err == nil || errors.Is(err, unix.ENOENT):
@@ -78,7 +78,24 @@ func (t *Tree) forget(g *group) {
 // processes, at most limit directories. dir is absolute ([Tree.Dir]). It does
 // not touch a Tree, so a worker may call it. ErrBusy if something is left.
 func RemoveTree(dir string, limit int) error {
-	err := removeTree(unix.AT_FDCWD, dir, &limit)
+	return removed(dir, removeTree(unix.AT_FDCWD, dir, &budget{left: limit}))
+}
+
+// Trim removes everything below a directory in the same way, but not itself, until stop is set: then nothing is removed any more that somebody
+// makes from then on. A worker may call it.
+func Trim(dir string, limit int, stop *atomic.Bool) error {
+	return removed(dir, removeBelow(unix.AT_FDCWD, dir, &budget{left: limit, stop: stop}))
+}
+
+// budget bounds how many directories are visited.
+type budget struct {
+	left int
+	stop *atomic.Bool
+}
+
+func (b *budget) spent() bool { return b.left <= 0 || b.stop != nil && b.stop.Load() }
+
+func removed(dir string, err error) error {
 	switch {
 	case err == nil || errors.Is(err, unix.ENOENT):
 		return nil
@@ -88,22 +105,59 @@ func RemoveTree(dir string, limit int) error {
 	return fmt.Errorf("%s: remove: %w", dir, err)
 }
 
-func removeTree(at int, path string, budget *int) error {
-	subs, err := subdirectories(at, path)
+func removeTree(at int, path string, b *budget) error {
+	if b.spent() {
+		return unix.EBUSY
+	}
+	b.left--
+	if err := removeBelow(at, path, b); err != nil && !errors.Is(err, unix.EBUSY) {
+		return err
+	}
+	if b.stop != nil && b.stop.Load() {
+		return unix.EBUSY
+	}
+	return unix.Unlinkat(at, path, unix.AT_REMOVEDIR)
+}
+
+// removeBelow gives EBUSY if something may be left.
+func removeBelow(at int, path string, b *budget) error {
+	return below(at, path, func(at int, path string) error {
+		subs, err := subdirectories(at, path)
+		if err != nil {
+			return err
+		}
+		var busy error
+		for _, name := range subs {
+			// One that is busy must not keep its siblings.
+			err := removeTree(at, path+"/"+name, b)
+			if errors.Is(err, unix.EBUSY) {
+				busy = err
+			} else if err != nil && !errors.Is(err, unix.ENOENT) {
+				return err
+			}
+			if b.spent() {
+				return unix.EBUSY
+			}
+		}
+		return busy
+	})
+}
+
+// longPath is the length from which on a path goes on from a descriptor: whoever owns a delegated group can nest directories deeper than
+// a path can be long, and must not hide processes there.
+const longPath = 1024
+
+// below calls what is to be done below a directory with a short name for it.
+func below(at int, path string, do func(at int, path string) error) error {
+	if len(path) < longPath {
+		return do(at, path)
+	}
+	fd, err := unix.Openat(at, path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	for _, name := range subs {
-		if *budget <= 0 {
-			return unix.EBUSY
-		}
-		// One that is busy must not keep its siblings.
-		if err := removeTree(at, path+"/"+name, budget); err != nil && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOENT) {
-			return err
-		}
-	}
-	*budget--
-	return unix.Unlinkat(at, path, unix.AT_REMOVEDIR)
+	defer unix.Close(fd)
+	return do(fd, ".")
 }
 
 // subdirectories lists the groups directly below one, sorted.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -40,7 +41,7 @@ func fakeGroups(t *testing.T, units map[string]string, groups ...string) (m *Man
 		t.Fatal(err)
 	}
 	t.Cleanup(hierarchy.Close)
-	m.cg = &cgroups{m: m, tree: hierarchy, paths: map[string]string{}, units: map[string]string{}, inner: map[string]*group{}}
+	m.cg = &cgroups{m: m, tree: hierarchy, paths: map[string]string{}, units: map[string]string{}, inner: map[string]*group{}, trimming: map[string]*atomic.Bool{}}
 	path := []string{tree(t, units)}
 	m.src = loader.New(path, loader.Scan(path), &unit.Host{MemoryTotal: m.memoryTotal, TasksTotal: m.pidsTotal}, unit.NewDefaults(m.cfg), func(unit.Message) {})
 	m.eng = engine.New(m.src, engine.Options{Depend: *m.dependEnv(), Types: []machine.Descriptor{service.Descriptor()}})

@@ -61,8 +61,9 @@ func (k *killer) one(pid int32, role string) {
 // cgroup signals every other process of the unit's cgroup, again until no new one shows up.
 func (k *killer) cgroup() {
 	for range killPasses {
+		// The list may be cut: whoever is in it is signalled, and those that are not are ended with their group.
 		pids, err := k.m.cg.processes(k.e.Unit, k.e.Subgroup)
-		if err != nil {
+		if err != nil && len(pids) == 0 {
 			return
 		}
 		fresh := 0
@@ -76,7 +77,7 @@ func (k *killer) cgroup() {
 				fresh++
 			}
 		}
-		if fresh == 0 {
+		if fresh == 0 && err == nil {
 			return
 		}
 		if k.e.Signal == int32(unix.SIGKILL) && k.e.Subgroup == "" && k.m.cg.kill(k.e.Unit) == nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -32,6 +33,8 @@ type cgroups struct {
 
 	programs programs
 	handed   *handedGroups // by the last image; nil: nothing is known
+
+	trimming map[string]*atomic.Bool // units whose groups a worker removes; set: it is to stop
 }
 
 // group is what is known about a realized group.
@@ -56,7 +59,7 @@ type group struct {
 
 // openCgroups finds the hierarchy, moves the manager into init.scope and watches for events.
 func (m *Manager) openCgroups() error {
-	m.cg = &cgroups{m: m, paths: map[string]string{}, units: map[string]string{}, inner: map[string]*group{}}
+	m.cg = &cgroups{m: m, paths: map[string]string{}, units: map[string]string{}, inner: map[string]*group{}, trimming: map[string]*atomic.Bool{}}
 	status := cgroup.Detect()
 	if status.Reason != "" {
 		m.log.notice("", "cgroups: %s", status.Reason)
@@ -175,6 +178,9 @@ func (c *cgroups) realize(name string) (ok bool) {
 	p, ok := c.pathOf(u.Config())
 	if !ok {
 		return false
+	}
+	if stop := c.trimming[name]; stop != nil {
+		stop.Store(true)
 	}
 	cfg := u.Config().GetCgroup()
 	g := c.inner[name]
@@ -481,6 +487,7 @@ func (c *cgroups) release(name string) {
 	c.releaseSubgroup(name, p)
 	if err := c.tree.Release(p); err != nil {
 		if errors.Is(err, cgroup.ErrBusy) {
+			c.trim(name, p)
 			return
 		}
 		c.m.log.debug(name, "%v", err)
@@ -489,6 +496,29 @@ func (c *cgroups) release(name string) {
 	delete(c.paths, name)
 	delete(c.units, p)
 	delete(c.inner, name)
+}
+
+// trimmedMax bounds the groups of one unit that a worker looks at in one go.
+const trimmedMax = 1 << 20
+
+// trim has a worker take away the many empty groups that a delegated service has left, then tries again to release the unit's.
+func (c *cgroups) trim(name, p string) {
+	if s, err := c.tree.State(p); err != nil || s.Populated || c.trimming[name] != nil {
+		return // cgroup.events will say when it is empty
+	}
+	dir, stop := c.tree.Dir(p), &atomic.Bool{}
+	added := c.m.work.add(func() func() {
+		err := cgroup.Trim(dir, trimmedMax, stop)
+		return func() {
+			delete(c.trimming, name)
+			if err == nil && !stop.Load() && c.paths[name] == p {
+				c.release(name)
+			}
+		}
+	})
+	if added {
+		c.trimming[name] = stop
+	}
 }
 
 // releaseSubgroup takes away the group of DelegateSubgroup=, which is a group of ours as well.

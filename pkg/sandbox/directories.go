@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -16,7 +17,10 @@ const maxDepth = 256
 func directories(r *run) *plan.Failure {
 	for i := range r.p.Directories {
 		d := &r.p.Directories[i]
-		for _, item := range d.Items {
+		// A directory before those in it, whose links it takes the place of.
+		items := slices.Clone(d.Items)
+		slices.SortStableFunc(items, func(a, b plan.DirectoryItem) int { return comparePaths(a.Path, b.Path) })
+		for _, item := range items {
 			if err := makeDirectory(r.p, d, item); err != nil {
 				return failed(d.Kind.Status(), d.Kind.Setting(), r.p.DirectoryPath(d.Kind, item.Path), err)
 			}
@@ -87,7 +91,13 @@ func enterPrivate(root, private int, path string) error {
 	return unix.Renameat(root, path, private, path)
 }
 
+// linkPrivate links to a directory below private/, unless it is reached by the link to one above it.
 func linkPrivate(root int, path string) error {
+	for i := range len(path) {
+		if path[i] == '/' && isLink(root, path[:i]) && isDir(root, "private/"+path[:i]) {
+			return nil
+		}
+	}
 	if err := makeParents(root, path); err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func hangingDir(t *testing.T) string {
 		t.Fatalf("this test needs FUSE: %v", err)
 	}
 	dir := t.TempDir()
-	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)
+	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", fd)
 	if err := unix.Mount("muster-test", dir, "fuse", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
 		unix.Close(fd)
 		t.Fatal(err)

@@ -4,13 +4,14 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // cgroupTree is the box's part of the host's cgroup2 hierarchy:
@@ -128,25 +129,33 @@ func removeCgroups(top string, timeout time.Duration) error {
 }
 
 func removeCgroupsOnce(top string) error {
-	var dirs []string
-	err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, os.ErrNotExist) {
-			return nil
-		}
-		if err == nil && entry.IsDir() {
-			dirs = append(dirs, path)
-		}
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("cgroup: %w", err)
-	}
-	for i := len(dirs) - 1; i >= 0; i-- {
-		if err := syscall.Rmdir(dirs[i]); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("cgroup: rmdir %s: %w", dirs[i], err)
-		}
+	if err := removeAt(unix.AT_FDCWD, top); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("cgroup: rmdir in %s: %w", top, err)
 	}
 	return nil
+}
+
+// removeAt goes from directory to directory: scenarios nest them deeper than a path can be long.
+func removeAt(at int, name string) error {
+	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	dir := os.NewFile(uintptr(fd), name)
+	defer dir.Close()
+	entries, err := dir.ReadDir(-1)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
+		}
+		if err := removeAt(fd, entry.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return unix.Unlinkat(at, name, unix.AT_REMOVEDIR)
 }
 
 // Cgroup is a cgroup of a test's own, outside of every box.
