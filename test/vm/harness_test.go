@@ -96,6 +96,10 @@ func (h *harness) runOne(t *testing.T, name string) {
 		h.unfit = append(h.unfit, fmt.Sprintf("%s: needs systemd %d, this is %d", name, own.systemd, h.version))
 		return
 	}
+	if _, err := h.image.Modules(own.modules...); err != nil {
+		h.unfit = append(h.unfit, fmt.Sprintf("%s: the kernel lacks it: %v", name, err))
+		return
+	}
 	missing := h.missing(name)
 	for try := 1; ; try++ {
 		var failure error
