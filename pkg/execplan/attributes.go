@@ -74,8 +74,8 @@ func (b *builder) attributes() error {
 	if b.chroot {
 		p.RootDirectory = e.RootDirectory
 	}
-	if p.RootDirectory == "/" {
-		p.RootDirectory = ""
+	if p.RootDirectory == "/" || b.s.RootImage != "" {
+		p.RootDirectory = "" // an image has precedence
 	}
 	if e.UtmpIdentifier != "" {
 		id := e.UtmpIdentifier

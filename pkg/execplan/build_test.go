@@ -83,7 +83,7 @@ func TestUnsupported(t *testing.T) {
 		setting string
 		set     func(f *fixture)
 	}{
-		{"RootImage", func(f *fixture) { f.s.RootImage = "/x.raw" }},
+		{"RootMStack", func(f *fixture) { f.s.RootMStack = "/x.mstack" }},
 		{"RestrictFileSystems", func(f *fixture) { f.s.RestrictFileSystems = unit.FilterList{Set: true} }},
 	} {
 		f := newFixture()

@@ -28,6 +28,7 @@ func Cleanup(u *unit.Unit, ctx Context, restarting bool) *plan.Plan {
 			c.TmpDirs = dirs[:]
 		}
 	}
+	c.Ephemeral = ephemeralDir(u, ctx)
 	if hasCredentials(s) && !ctx.UserMode {
 		c.Credentials = CredentialsDirectory(u.Name)
 	}
@@ -40,7 +41,7 @@ func Cleanup(u *unit.Unit, ctx Context, restarting bool) *plan.Plan {
 		}
 		c.RemoveIPC = c.User != "" && c.User != "root" && c.User != "0"
 	}
-	if len(c.Directories)+len(c.TmpDirs) == 0 && c.Credentials == "" && c.DynamicUser == "" && c.DynamicGroup == "" && !c.RemoveIPC {
+	if len(c.Directories)+len(c.TmpDirs) == 0 && c.Ephemeral == "" && c.Credentials == "" && c.DynamicUser == "" && c.DynamicGroup == "" && !c.RemoveIPC {
 		return nil
 	}
 	return cleanupPlan(u.Name, ctx, c)

@@ -16,17 +16,7 @@ var missing = []struct {
 	name string
 	set  func(e *unit.Exec, s *unit.Sandbox) bool
 }{
-	{"RootImage", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.RootImage != "" }},
-	{"RootHash", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.RootHash) > 0 || s.RootHashPath != "" }},
-	{"RootHashSignature", func(_ *unit.Exec, s *unit.Sandbox) bool {
-		return len(s.RootHashSignature) > 0 || s.RootHashSignaturePath != ""
-	}},
-	{"RootVerity", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.RootVerity != "" }},
 	{"RootMStack", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.RootMStack != "" }},
-	{"RootEphemeral", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.RootEphemeral }},
-	{"MountImages", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.MountImages) > 0 }},
-	{"ExtensionImages", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.ExtensionImages) > 0 }},
-	{"ExtensionDirectories", func(_ *unit.Exec, s *unit.Sandbox) bool { return len(s.ExtensionDirectories) > 0 }},
 	{"BPFDelegateCommands", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegateCommands != "" }},
 	{"BPFDelegateMaps", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegateMaps != "" }},
 	{"BPFDelegatePrograms", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegatePrograms != "" }},

@@ -15,11 +15,7 @@ func TestStatusOfRows(t *testing.T) {
 			continue
 		}
 		refused := !Implemented(r.Name)
-		companion := map[string]bool{
-			// Of use only beside one that is refused.
-			"RootImageOptions": true, "RootImagePolicy": true, "MountImagePolicy": true, "ExtensionImagePolicy": true,
-		}[r.Name]
-		if r.Unsupported != refused && !companion {
+		if r.Unsupported != refused {
 			t.Errorf("%s: the table says unsupported=%v, Build refuses=%v", r.Name, r.Unsupported, refused)
 		}
 	}

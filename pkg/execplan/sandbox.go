@@ -21,23 +21,11 @@ const (
 )
 
 // sandbox fills in what needs namespaces, and the system call filters. "+"
-// leaves all of it out but the root directory and the network and IPC
-// namespaces, which a command needs to reach the service.
+// leaves all of it out but the root and the network and IPC namespaces, which a
+// command needs to reach the service.
 func (b *builder) sandbox() error {
 	if b.privileged {
-		b.s = &unit.Sandbox{
-			PrivateNetwork: b.s.PrivateNetwork, NetworkNamespacePath: b.s.NetworkNamespacePath,
-			PrivateIPC: b.s.PrivateIPC, IPCNamespacePath: b.s.IPCNamespacePath,
-		}
-		p := &plan.Sandbox{
-			PrivateNetwork: b.s.PrivateNetwork, NetworkPath: b.s.NetworkNamespacePath, NetStore: b.ctx.NetStore,
-			PrivateIPC: b.s.PrivateIPC, IPCPath: b.s.IPCNamespacePath, IPCStore: b.ctx.IPCStore,
-		}
-		if p.PrivateNetwork || p.PrivateIPC || p.NetworkPath != "" || p.IPCPath != "" {
-			b.p.Sandbox = p
-			b.tier2("namespace")
-		}
-		return nil
+		return b.privilegedSandbox()
 	}
 	// DefaultRestrictSUIDSGID= confines units that have no such settings of their own.
 	if b.e.Sandbox == nil && !b.s.RestrictSUIDSGID && !b.e.DynamicUser && b.p.RootDirectory == "" && b.e.LogNamespace == "" {
@@ -55,8 +43,8 @@ func (b *builder) sandbox() error {
 		ProtectHostname: s.ProtectHostname, Hostname: s.PrivateHostname, ProtectProc: s.ProtectProc, ProcSubset: s.ProcSubset,
 		ProtectKernelTunables: s.ProtectKernelTunables, ProtectKernelModules: s.ProtectKernelModules,
 		ProtectKernelLogs: s.ProtectKernelLogs, MountPropagation: s.MountFlags,
-		MountAPIVFS:    s.MountAPIVFS.Or(b.p.RootDirectory != ""),
-		BindLogSockets: s.BindLogSockets.Or(b.p.RootDirectory != "") && b.p.RootDirectory != "",
+		MountAPIVFS:    s.MountAPIVFS.Or(b.ownRoot()),
+		BindLogSockets: s.BindLogSockets.Or(b.ownRoot()) && b.ownRoot(),
 	}
 	for _, l := range []struct {
 		setting string
@@ -85,6 +73,7 @@ func (b *builder) sandbox() error {
 		})
 	}
 	p.Binds = append(p.Binds, b.sockets(p)...)
+	b.images(s, p)
 	for _, t := range s.TemporaryFileSystem {
 		p.Tmpfs = append(p.Tmpfs, plan.Tmpfs{Path: t.Path, Options: t.Options})
 	}
@@ -108,6 +97,27 @@ func (b *builder) sandbox() error {
 	return b.filters()
 }
 
+func (b *builder) privilegedSandbox() error {
+	s := b.s
+	b.s = &unit.Sandbox{
+		PrivateNetwork: s.PrivateNetwork, NetworkNamespacePath: s.NetworkNamespacePath,
+		PrivateIPC: s.PrivateIPC, IPCNamespacePath: s.IPCNamespacePath,
+		RootImage: s.RootImage, RootImageOptions: s.RootImageOptions, RootImagePolicy: s.RootImagePolicy, RootHash: s.RootHash, RootHashPath: s.RootHashPath,
+		RootHashSignature: s.RootHashSignature, RootHashSignaturePath: s.RootHashSignaturePath, RootVerity: s.RootVerity, RootEphemeral: s.RootEphemeral,
+	}
+	p := &plan.Sandbox{
+		PrivateNetwork: b.s.PrivateNetwork, NetworkPath: b.s.NetworkNamespacePath, NetStore: b.ctx.NetStore,
+		PrivateIPC: b.s.PrivateIPC, IPCPath: b.s.IPCNamespacePath, IPCStore: b.ctx.IPCStore, MountAPIVFS: s.MountAPIVFS.Or(b.ownRoot()),
+	}
+	b.images(b.s, p)
+	p.MountNamespace, p.MountSettings = p.RootImage != nil || p.EphemeralDir != "", "RootImage="
+	if p.MountNamespace || p.PrivateNetwork || p.PrivateIPC || p.NetworkPath != "" || p.IPCPath != "" {
+		b.p.Sandbox = p
+		b.tier2(b.namespaceReason(p))
+	}
+	return nil
+}
+
 // sockets are those of the journal and the manager that the program must reach
 // in its view of the file system.
 func (b *builder) sockets(p *plan.Sandbox) []plan.Bind {
@@ -120,7 +130,10 @@ func (b *builder) sockets(p *plan.Sandbox) []plan.Bind {
 			list = append(list, plan.Bind{Source: journal + name, Destination: journal + name, IgnoreMissing: true})
 		}
 	}
-	if path := b.ctx.NotifySocket; b.p.RootDirectory != "" && value.PathIsAbsolute(path) {
+	if b.ownRoot() && !b.ctx.UserMode {
+		list = append(list, plan.Bind{Source: "/etc/os-release", Destination: "/run/host/os-release", ReadOnly: true, IgnoreMissing: true})
+	}
+	if path := b.ctx.NotifySocket; b.ownRoot() && value.PathIsAbsolute(path) {
 		list = append(list, plan.Bind{Source: path, Destination: path, IgnoreMissing: true})
 	}
 	return list
@@ -187,7 +200,8 @@ func (b *builder) mountSettings(s *unit.Sandbox, p *plan.Sandbox) []string {
 		{"ProcSubset=", p.ProcSubset == "pid"}, {"ReadWritePaths=", len(p.ReadWritePaths) > 0}, {"ReadOnlyPaths=", len(p.ReadOnlyPaths) > 0},
 		{"InaccessiblePaths=", len(p.InaccessiblePaths) > 0}, {"NoExecPaths=", len(p.NoExecPaths) > 0}, {"BindPaths=", len(p.Binds) > 0},
 		{"TemporaryFileSystem=", len(p.Tmpfs) > 0}, {"MountFlags=", p.MountPropagation != 0}, {"MountAPIVFS=", p.MountAPIVFS},
-		{"LogNamespace=", b.e.LogNamespace != ""}, {"StateDirectory=", directories},
+		{"LogNamespace=", b.e.LogNamespace != ""}, {"StateDirectory=", directories}, {"RootImage=", p.RootImage != nil}, {"RootEphemeral=", p.EphemeralDir != ""},
+		{"MountImages=", len(p.MountImages) > 0}, {"ExtensionImages=", len(p.ExtensionImages) > 0}, {"ExtensionDirectories=", len(p.ExtensionDirectories) > 0},
 	} {
 		if c.on {
 			names = append(names, c.name)

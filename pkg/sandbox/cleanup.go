@@ -31,6 +31,9 @@ func cleanup(p *plan.Plan) *plan.Failure {
 	for _, dir := range c.TmpDirs {
 		note("PrivateTmp", dir, spawn.RemovePrivateTmp(dir))
 	}
+	if i := lastSlash(c.Ephemeral); i > 0 {
+		note("RootEphemeral", c.Ephemeral, spawn.RemoveTree(c.Ephemeral[:i], c.Ephemeral[i+1:]))
+	}
 	if c.Credentials != "" {
 		if i := strings.LastIndexByte(c.Credentials, '/'); i > 0 {
 			note("credentials", c.Credentials, spawn.RemoveCredentials(c.Credentials[i+1:]))

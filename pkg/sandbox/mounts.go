@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/image"
 )
 
 // kind is what is done at a path of the service's view of the file system. On
@@ -39,8 +40,11 @@ type entry struct {
 	rec     bool   // of bind
 	options []string
 
-	target string // in our view, without links; set by locate
-	tree   int    // detached source of bind
+	image *plan.Image // bind of a disk image rather than of source
+
+	target string       // in our view, without links; set by locate
+	tree   int          // detached source of bind
+	trees  []image.Tree // of an image
 }
 
 // entries lists the rules of a plan (systemd.exec(5), Sandboxing).
@@ -58,6 +62,10 @@ func entries(p *plan.Plan) ([]entry, *plan.Failure) {
 			setting = "BindReadOnlyPaths"
 		}
 		l.add(entry{setting: setting, kind: bind, path: b.Destination, source: b.Source, ro: b.ReadOnly, rec: b.Recursive, ignore: b.IgnoreMissing})
+	}
+	for i := range s.MountImages {
+		m := &s.MountImages[i]
+		l.add(entry{setting: "MountImages", kind: bind, path: m.Destination, source: m.Path, ignore: m.IgnoreMissing, image: m})
 	}
 	for _, t := range s.Tmpfs {
 		l.add(tmpfsEntry("TemporaryFileSystem", t.Path, t.Options))
@@ -187,7 +195,7 @@ func (l *ruleList) directories(p *plan.Plan) {
 			if item.ReadOnly {
 				e.kind = readOnly
 			}
-			if p.PrivateDirectory(d.Kind) || p.RootDirectory != "" {
+			if p.PrivateDirectory(d.Kind) || p.OwnRoot() {
 				e = entry{setting: e.setting, kind: bind, path: path, source: path, ro: item.ReadOnly, rec: true}
 			} else if d.Kind == plan.DirConfiguration && !item.ReadOnly {
 				continue
@@ -233,6 +241,7 @@ func tmpfsEntry(setting, path, options string) entry {
 type view struct {
 	root    string // "/" or RootDirectory=
 	entries []entry
+	images  map[*plan.Image]*image.Image
 }
 
 // locate finds where each rule applies, drops what is not there or out of
@@ -317,12 +326,12 @@ func makeTarget(root string, e entry) (string, error) {
 		path = root + path
 	}
 	var st unix.Stat_t
-	if e.kind == bind {
+	if e.kind == bind && e.image == nil {
 		if err := unix.Stat(e.source, &st); err != nil {
 			return "", err
 		}
 	}
-	if err := makePlace(path, e.kind != bind || st.Mode&unix.S_IFMT == unix.S_IFDIR); err != nil {
+	if err := makePlace(path, e.kind != bind || e.image != nil || st.Mode&unix.S_IFMT == unix.S_IFDIR); err != nil {
 		return "", err
 	}
 	return resolve(root, e.path)

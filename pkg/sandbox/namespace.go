@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/image"
 )
 
 func namespaceFailure(setting, path string, err error) *plan.Failure {
@@ -15,6 +16,10 @@ func namespaceFailure(setting, path string, err error) *plan.Failure {
 // mounts gives the service its own view of the file system.
 func mounts(r *run) *plan.Failure {
 	p := r.p
+	v := &view{root: "/"}
+	if f := v.openImages(p); f != nil {
+		return f
+	}
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		f := namespaceFailure("mount namespace", p.Sandbox.MountSettings, err)
 		if forbidden(err) && !insist(p) {
@@ -30,7 +35,7 @@ func mounts(r *run) *plan.Failure {
 	if f != nil {
 		return f
 	}
-	v := &view{root: "/", entries: rules}
+	v.entries = rules
 	if p.Sandbox.PrivateTmp == "yes" {
 		for _, dir := range p.Sandbox.TmpDirs {
 			if err := makeTmp(dir); err != nil {
@@ -41,10 +46,13 @@ func mounts(r *run) *plan.Failure {
 	if f := v.sources(); f != nil {
 		return f
 	}
-	if p.RootDirectory != "" {
+	if p.OwnRoot() {
 		if f := v.enterRoot(p); f != nil {
 			return f
 		}
+	}
+	if f := v.extend(p); f != nil {
+		return f
 	}
 	if f := v.locate(); f != nil {
 		return f
@@ -62,7 +70,7 @@ func mounts(r *run) *plan.Failure {
 // namespace, rather than only have more rights. Then it must not run.
 func insist(p *plan.Plan) bool {
 	s := p.Sandbox
-	if p.RootDirectory != "" || len(s.Binds)+len(s.Tmpfs) > 0 || s.PrivateTmp == "disconnected" || p.Credentials != nil {
+	if p.OwnRoot() || len(s.Binds)+len(s.Tmpfs)+len(s.MountImages)+len(s.ExtensionImages)+len(s.ExtensionDirectories) > 0 || s.PrivateTmp == "disconnected" || p.Credentials != nil {
 		return true
 	}
 	for _, d := range p.Directories {
@@ -77,7 +85,15 @@ func insist(p *plan.Plan) bool {
 func (v *view) sources() *plan.Failure {
 	kept := v.entries[:0]
 	for _, e := range v.entries {
-		if e.kind == bind {
+		if e.image != nil {
+			var err error
+			if e.trees, err = v.mountImage(e.image); err == unix.ENOENT && e.ignore {
+				continue
+			}
+			if err != nil {
+				return namespaceFailure(e.setting, e.source, err)
+			}
+		} else if e.kind == bind {
 			tree, err := cloneTree(unix.AT_FDCWD, e.source, e.rec)
 			if err == unix.ENOENT && e.ignore {
 				continue
@@ -123,16 +139,41 @@ func makeTmp(dir string) error {
 	return unix.Fchmod(tmp, sticky)
 }
 
-// enterRoot makes RootDirectory= a mount of its own, with the kernel's file
-// systems in it.
+// enterRoot makes RootDirectory= or RootImage= a mount of its own, with the
+// kernel's file systems in it.
 func (v *view) enterRoot(p *plan.Plan) *plan.Failure {
-	fail := func(err error) *plan.Failure { return namespaceFailure("RootDirectory", p.RootDirectory, err) }
+	var root string
+	var f *plan.Failure
+	if p.Sandbox.RootImage != nil {
+		root, f = v.imageRoot(p)
+	} else {
+		root, f = v.directoryRoot(p)
+	}
+	if f != nil {
+		return f
+	}
+	v.root = root
+	if !p.Sandbox.MountAPIVFS {
+		return nil
+	}
+	return v.mountAPI()
+}
+
+func (v *view) directoryRoot(p *plan.Plan) (string, *plan.Failure) {
+	fail := func(err error) (string, *plan.Failure) {
+		return "", namespaceFailure("RootDirectory", p.RootDirectory, err)
+	}
 	root, err := resolve("/", p.RootDirectory)
 	if err == unix.ENOENT {
-		return failed(plan.ExitChroot, "RootDirectory", p.RootDirectory, err)
+		return "", failed(plan.ExitChroot, "RootDirectory", p.RootDirectory, err)
 	}
 	if err != nil {
 		return fail(err)
+	}
+	if dir := p.Sandbox.EphemeralDir; dir != "" {
+		if root, err = ephemeral(dir, root); err != nil {
+			return "", namespaceFailure("RootEphemeral", p.RootDirectory, err)
+		}
 	}
 	tree, err := cloneTree(unix.AT_FDCWD, root, true)
 	if err != nil {
@@ -142,10 +183,12 @@ func (v *view) enterRoot(p *plan.Plan) *plan.Failure {
 	if err := attach(tree, root); err != nil {
 		return fail(err)
 	}
-	v.root = root
-	if !p.Sandbox.MountAPIVFS {
-		return nil
-	}
+	return root, nil
+}
+
+// mountAPI mounts the kernel's file systems in the root (MountAPIVFS=).
+func (v *view) mountAPI() *plan.Failure {
+	root := v.root
 	for _, fs := range []struct {
 		path, fstype string
 		attrs        int
@@ -203,10 +246,16 @@ func (v *view) place(nothing *emptiness) *plan.Failure {
 		case inaccessible:
 			err = nothing.cover(e.target)
 		case bind:
-			if err = e.makeCovered(); err == nil {
+			err = e.makeCovered()
+			if err == nil && e.image != nil {
+				err = attachImage(e.trees, e.target)
+			} else if err == nil {
 				err = attach(e.tree, e.target)
 			}
-			unix.Close(e.tree)
+			image.CloseTrees(e.trees)
+			if e.tree >= 0 {
+				unix.Close(e.tree)
+			}
 		case privateDev:
 			err = mountDevices(e.target)
 		case procFS:
@@ -255,7 +304,7 @@ func (e *entry) makeCovered() error {
 		return err
 	}
 	dir := true
-	if e.kind == bind {
+	if e.kind == bind && e.image == nil {
 		var st unix.Stat_t
 		if err := unix.Fstat(e.tree, &st); err != nil {
 			return err

@@ -79,7 +79,7 @@ func CleanNow(c *plan.Cleanup) (left bool) {
 	if parent, name, ok := cutLast(c.Credentials); ok && parent == credentialsRoot && RemoveCredentials(name) == nil {
 		c.Credentials = ""
 	}
-	return len(c.Directories)+len(c.TmpDirs) > 0 || c.Credentials != "" || c.DynamicUser != "" || c.DynamicGroup != "" || c.RemoveIPC || c.Dead != nil
+	return len(c.Directories)+len(c.TmpDirs) > 0 || c.Ephemeral != "" || c.Credentials != "" || c.DynamicUser != "" || c.DynamicGroup != "" || c.RemoveIPC || c.Dead != nil
 }
 
 func onTmpfs(path string) bool {

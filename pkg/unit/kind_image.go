@@ -6,19 +6,23 @@ import (
 	"github.com/muster-init/muster/pkg/unit/value"
 )
 
-var partitionNames = [...]string{
-	"root", "usr", "home", "srv", "esp", "xbootldr", "tmp", "var", "root-verity", "usr-verity", "swap",
-	"root-verity-sig", "usr-verity-sig",
-}
-
 func partitionValid(s string) bool {
-	for _, n := range partitionNames {
+	for _, n := range value.Partitions {
 		if n == s {
 			return true
 		}
 	}
 	return false
 }
+
+// kImagePolicy is systemd.image-policy(7), in the form in which systemd shows it.
+var kImagePolicy = simple("image policy", func(_ *Context, s string) (string, error) {
+	if s == "" {
+		return defaultImagePolicy, nil
+	}
+	p, err := value.ParseImagePolicy(s)
+	return p.String(), err
+}, plainString, busString)
 
 var kImageOptions = pairKind("list of PARTITION:OPTIONS", func(parts []string) (ImageOption, error) {
 	if len(parts) == 1 {

@@ -21,8 +21,8 @@ var verifyExplained = map[string]string{
 	"IPIngressFilterPath": "systemd stops at the first path, which needs BPF", "IPEgressFilterPath": "as above",
 	"RestrictNetworkInterfaces": "specifiers are expanded here, and refused there",
 	"ListenMessageQueue":        "mq_open(3) refuses a second slash",
-	"RootHash":                  "a path with .. is refused as everywhere", "RootHashSignature": "as above",
-	"RootImagePolicy": "policies aren't looked into", "MountImagePolicy": "as above", "ExtensionImagePolicy": "as above",
+	"RootImagePolicy":           "systemd goes on with the default without a word to verify", "MountImagePolicy": "as above", "ExtensionImagePolicy": "as above",
+	"RootHash": "a path with .. is refused as everywhere", "RootHashSignature": "as above",
 	"SystemCallFilter": "names of calls are looked up when the filter is built", "SystemCallLog": "as above",
 	"KillMode": "the warning about KillMode=none is about the whole unit here",
 }

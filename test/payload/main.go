@@ -25,6 +25,8 @@
 //	notifyodd:KIND[,N]   a datagram that no service should send, see flood.go
 //	openfiles:FILE       append how many descriptors PID 1 has
 //	orphans:N            N children that end when nobody waits for them any more
+//	gpt:OUT,TYPE=FILE,…  a disk image with partitions, see image.go
+//	verity:DATA,HASHES   hashes of an image for dm-verity; the root hash is printed
 //	hostile:KIND[,N]     misbehave on the private socket, see hostile.go
 //
 // SIG is a name such as TERM. A step that fails ends the program with 99.
@@ -85,6 +87,7 @@ func init() {
 		"fds": listFDs, "state": writeState, "watchdog": watchdog, "onreload": onReload, "listen": listen,
 		"client": client, "hold": hold, "serve": serve, "drain": drain, "sockets": sockets, "mqsend": mqSend,
 		"notifyflood": notifyFlood, "notifyodd": notifyOdd, "openfiles": openFiles, "orphans": orphans, "hostile": hostile,
+		"gpt": gpt, "verity": verityData,
 	}
 }
 

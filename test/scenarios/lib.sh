@@ -189,6 +189,27 @@ pin() {
     systemctl start --job-mode=ignore-dependencies pin.service
 }
 
+# loop_devices: nodes for loop devices where nobody makes them. no_loop FILE: no loop device is left for a file.
+loop_devices() {
+    local i
+    [ -e /dev/loop-control ] || mknod /dev/loop-control c 10 237
+    for ((i = 0; i < 16; i++)); do [ -e /dev/loop$i ] || mknod /dev/loop$i b 7 $i; done
+}
+no_loop() { [ -z "$(losetup -n -O NAME -j "$1")" ]; }
+
+# make_image FILE DIR [MB]: an image with an ext4 file system that holds what is in DIR.
+make_image() {
+    truncate -s "${3:-8}M" "$1"
+    busybox mke2fs -F "$1" >/dev/null
+    # That is ext2; one feature of ext4 makes it the file system that images may have.
+    printf '\x42' | dd of="$1" bs=1 seek=1120 conv=notrunc status=none
+    mkdir -p "$1.mnt"
+    mount -o loop -t ext4 "$1" "$1.mnt"
+    cp -a "$2/." "$1.mnt/"
+    umount "$1.mnt"
+    rmdir "$1.mnt"
+}
+
 # cgroup_pids GROUP: the processes in a cgroup, sorted, in one line.
 cgroup_pids() { sort -n "/sys/fs/cgroup$1/cgroup.procs" | tr '\n' ' ' | sed 's/ $//'; }
 

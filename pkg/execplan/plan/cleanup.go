@@ -7,6 +7,7 @@ type Cleanup struct {
 	// Directories are removed with all that is in them, each below its prefix.
 	Directories []CleanupDirectory
 	TmpDirs     []string // of PrivateTmp=
+	Ephemeral   string   // copy of RootEphemeral=, "" none
 	Credentials string   // directory, "" none
 	// DynamicUser and DynamicGroup are names to give back, "" none. A group of its own has a number of the same range.
 	DynamicUser, DynamicGroup string

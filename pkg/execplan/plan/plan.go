@@ -100,6 +100,11 @@ type Plan struct {
 	Sandbox     *Sandbox
 }
 
+// OwnRoot says whether the process has another root than the manager.
+func (p *Plan) OwnRoot() bool {
+	return p.RootDirectory != "" || p.Sandbox != nil && p.Sandbox.RootImage != nil
+}
+
 // EnvFile is one EnvironmentFile=.
 type EnvFile struct {
 	Path     string

@@ -43,7 +43,29 @@ type Sandbox struct {
 	MountAPIVFS           bool
 	BindLogSockets        bool
 	TmpDirs               [2]string // what is mounted at /tmp and /var/tmp for PrivateTmp=yes
+
+	RootImage            *Image
+	EphemeralDir         string // RootEphemeral=: where the copy of the root is made, "" none
+	MountImages          []Image
+	ExtensionImages      []Image
+	ExtensionDirectories []PathRule
 }
+
+// Image is a disk image to mount.
+type Image struct {
+	Path, Destination string
+	IgnoreMissing     bool
+	ReadOnly          bool
+	Policy            string // systemd.image-policy(7)
+	Options           []ImageOption
+	// What is known for dm-verity, beyond what is found beside the image.
+	RootHash, Signature         []byte
+	RootHashPath, SignaturePath string
+	HashTree                    string
+}
+
+// ImageOption are mount options for one partition of an image.
+type ImageOption struct{ Partition, Options string }
 
 // PathRule is a path of ReadWritePaths= and its like.
 type PathRule struct {

@@ -178,7 +178,10 @@ func FuzzListenNetlink(f *testing.F) { fuzz(f, ParseListenNetlink, ListenAddress
 func FuzzCapabilitySet(f *testing.F) {
 	fuzz(f, func(s string) (CapabilitySet, error) { return MergeCapabilitySet(0, 0, s) }, CapabilitySet.String, "~CAP_KILL 5", "cap_bpf")
 }
-func FuzzSecureBits(f *testing.F)    { fuzz(f, ParseSecureBits, SecureBits.String, "noroot keep-caps") }
+func FuzzSecureBits(f *testing.F) { fuzz(f, ParseSecureBits, SecureBits.String, "noroot keep-caps") }
+func FuzzImagePolicy(f *testing.F) {
+	fuzz(f, ParseImagePolicy, func(p ImagePolicy) string { return p.String() }, "root=verity+signed:usr=ignore:=absent")
+}
 func FuzzNamespaces(f *testing.F)    { fuzz(f, ParseNamespaces, NamespaceFlags.String, "net uts") }
 func FuzzIOClass(f *testing.F)       { fuzz(f, ParseIOClass, IOClass.String, "idle", "5") }
 func FuzzCPUPolicy(f *testing.F)     { fuzz(f, ParseCPUPolicy, CPUPolicy.String, "rr", "6") }
