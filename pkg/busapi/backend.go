@@ -59,6 +59,11 @@ type Backend interface {
 	Processes(unit string) (map[string][]int, error)
 	Usage(unit string) Usage
 	Degraded(unit string) []Degraded
+	// LiveMount mounts something into the view of a service's main process; done is called on the loop. CanLiveMount says whether that view is its
+	// own, LiveMountResult how the last time ended.
+	LiveMount(unit string, pid int32, m LiveMount, done func(error))
+	CanLiveMount(unit string) bool
+	LiveMountResult(unit string) string
 	// UnitByPID finds the unit whose cgroup a process is in, "" none.
 	UnitByPID(pid int) string
 	// DynamicUsers lists the users of DynamicUser= that are in use, by number; ok is false in a user manager, which has none.
@@ -74,6 +79,14 @@ type Backend interface {
 	// WriteDropIn writes (or with empty content removes) a drop-in of SetUnitProperties below the control directory, on a worker for persistent
 	// ones; done is called on the loop.
 	WriteDropIn(name, file, content string, runtime bool, done func(error))
+}
+
+// LiveMount is what BindMountUnit and MountImageUnit ask for.
+type LiveMount struct {
+	Source, Destination string
+	ReadOnly, Mkdir     bool
+	Image               bool
+	Options             [][2]string // of an image: partition and mount options
 }
 
 // Facts are constants of the machine and of this program.

@@ -13,11 +13,6 @@ import (
 var absent = map[string]string{
 	"Manager.EnqueueMarkedJobs":   "units can't be marked (Markers is always empty): packages restart services by name",
 	"Manager.StartAuxiliaryScope": "a scope of pidfds: StartTransientUnit with PIDFDs does the same",
-	"Manager.BindMountUnit":       "mounts are not put into running services yet",
-	"Manager.MountImageUnit":      "mounts are not put into running services yet",
-	"Service.BindMount":           "mounts are not put into running services yet",
-	"Service.MountImage":          "mounts are not put into running services yet",
-	"Service.LiveMountResult":     "mounts are not put into running services yet",
 
 	"Manager.GetDynamicUsers":         "dynamic users are only known to their executor",
 	"Manager.LookupDynamicUserByName": "dynamic users are only known to their executor",

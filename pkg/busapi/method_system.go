@@ -113,7 +113,7 @@ func (k *call) environment(remove, add []string) {
 // managerInterface is org.freedesktop.systemd1.Manager.
 func managerInterface() *iface {
 	i := &iface{name: ifaceManager}
-	for _, list := range [][]method{managerVerbs(), listMethods(), lookupMethods(), managerActions(), systemMethods(), transientMethods(), fileMethods(), dumpMethods(), dynamicMethods()} {
+	for _, list := range [][]method{managerVerbs(), listMethods(), lookupMethods(), managerActions(), systemMethods(), transientMethods(), fileMethods(), dumpMethods(), dynamicMethods(), liveMethods(true)} {
 		i.methods = append(i.methods, list...)
 	}
 	i.props = append(managerProperties(), accountingOff()...)

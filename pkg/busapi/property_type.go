@@ -15,6 +15,7 @@ func typeInterface(t unit.Type) *iface {
 	switch t {
 	case unit.TypeService:
 		i.props = serviceRuntime()
+		i.methods = append(i.methods, liveMethods(false)...)
 		i.methods = append(i.methods, method{name: "DumpFileDescriptorStore", out: "a(suuutuusu)", args: []string{"entries"}, run: func(k *call) { k.replyStore(k.unit) }})
 	case unit.TypeScope:
 		i.props = scopeRuntime()
@@ -85,6 +86,7 @@ func success(r string) string {
 // serviceRuntime are the run-time properties of services.
 func serviceRuntime() []property {
 	list := []property{
+		unitString("LiveMountResult", bus.EmitsChange, func(s *Server, u *engine.Unit) string { return s.b.LiveMountResult(u.Name()) }),
 		serviceField("MainPID", "u", bus.EmitsChange, func(s *service.State) uint32 { return uint32(s.MainPID) }, putUint32),
 		serviceField("ControlPID", "u", bus.EmitsChange, func(s *service.State) uint32 { return uint32(s.ControlPID) }, putUint32),
 		serviceResult(),

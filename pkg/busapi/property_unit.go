@@ -53,7 +53,7 @@ func unitRuntime() []property {
 		unitStrings("WantsMountsFor", bus.EmitsConst, func(s *Server, u *engine.Unit) []string { return s.b.Engine().MountPaths(u, false) }),
 		unitStrings("CanClean", bus.EmitsConst, func(s *Server, u *engine.Unit) []string { return s.b.Engine().CanClean(u) }),
 		unitBool("CanFreeze", bus.EmitsConst, func(_ *Server, u *engine.Unit) bool { return canFreeze(u.Config().Type) }),
-		unitBool("CanLiveMount", bus.EmitsConst, func(*Server, *engine.Unit) bool { return false }),
+		unitBool("CanLiveMount", bus.EmitsConst, func(s *Server, u *engine.Unit) bool { return s.b.CanLiveMount(u.Name()) }),
 		{name: "Job", sig: "(uo)", unit: writeUnitJob},
 		unitBool("NeedDaemonReload", bus.EmitsNothing, func(s *Server, u *engine.Unit) bool { return s.b.Loader().NeedReload(u.Config()) }),
 		unitStrings("Markers", bus.EmitsNothing, func(*Server, *engine.Unit) []string { return nil }),

@@ -22,6 +22,7 @@ type builder struct {
 	ctx *Context
 	p   *plan.Plan
 
+	unfiltered bool // filters aren't made: only the namespaces are of interest
 	privileged bool // "+": no restriction applies
 	setuid     bool // user and group are changed
 	chroot     bool // RootDirectory= and the working directory apply

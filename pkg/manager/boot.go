@@ -120,7 +120,7 @@ func newManager(o Options) *Manager {
 	con := &console{show: "yes", colour: true}
 	m := &Manager{
 		opt: o, system: !o.User, console: con, log: newLogger(!o.User, con),
-		fds: newHandles(), used: newAccounts(), sharing: &sharing{of: map[string]*shared{}}, replies: map[machine.Reply]func(machine.SendReply){}, queries: map[machine.Token]func(){}, watches: map[string]*pathWatch{}, expiring: map[string]bool{}, watched: map[int32]int{},
+		fds: newHandles(), used: newAccounts(), liveResults: map[string]string{}, sharing: &sharing{of: map[string]*shared{}}, replies: map[machine.Reply]func(machine.SendReply){}, queries: map[machine.Token]func(){}, watches: map[string]*pathWatch{}, expiring: map[string]bool{}, watched: map[int32]int{},
 		helpers: newHelpers(), sock: newSockets(), idlePipe: newIdlePipe(), stateFDs: [2]int{-1, -1},
 	}
 	m.sharing.m = m

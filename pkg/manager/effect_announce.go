@@ -50,6 +50,7 @@ func (m *Manager) afterAnnounce(effect machine.Effect) {
 		m.unitChanged(e)
 	case machine.UnitRemoved:
 		m.forgetUsage(e.Unit)
+		delete(m.liveResults, e.Unit)
 		m.removeTransient(e.Unit)
 		m.spawner.forgetJournal(e.Unit)
 		delete(m.spawner.degraded, e.Unit)

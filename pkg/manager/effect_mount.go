@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,8 +10,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/muster-init/muster/pkg/busapi"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/engine/mount"
+	"github.com/muster-init/muster/pkg/execplan"
+	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/kernel"
+	"github.com/muster-init/muster/pkg/spawn"
 )
 
 // prepareMount makes the mount point of a unit on a worker.
@@ -108,4 +114,60 @@ func sortByLength(paths []string) {
 		}
 		return paths[a] < paths[b]
 	})
+}
+
+// liveMountsMax bounds the mounts into running services that are under way: each is a process, which may hang.
+const liveMountsMax = 32
+
+// LiveMount lets an executor mount something into the view of a service's main process: what hangs holds up only that.
+func (b backend) LiveMount(name string, pid int32, l busapi.LiveMount, done func(error)) {
+	m := b.m
+	u := m.eng.Config(name)
+	if u == nil || m.liveMounts >= liveMountsMax {
+		done(unix.EBUSY)
+		return
+	}
+	live := plan.LiveMount{Source: l.Source, Destination: l.Destination, ReadOnly: l.ReadOnly, MakeTarget: l.Mkdir}
+	if l.Image {
+		live.Image = &plan.Image{}
+		for _, o := range l.Options {
+			live.Image.Options = append(live.Image.Options, plan.ImageOption{Partition: o[0], Options: o[1]})
+		}
+	}
+	// We are its parent and have not reaped it, so the number is still its own.
+	pidfd, err := kernel.PidFDOpen(int(pid))
+	if err != nil {
+		done(err)
+		return
+	}
+	c, err := m.spawner.start.Start(execplan.LiveMount(u, m.spawner.cleanupContext(), live, int32(pidfd)), spawn.Options{})
+	unix.Close(pidfd)
+	if err != nil {
+		done(err)
+		return
+	}
+	m.liveMounts++
+	m.spawner.keep(int32(c.Pid), &child{Child: c, unit: name, done: func(message string) {
+		m.liveMounts--
+		if message == "" {
+			delete(m.liveResults, name)
+			done(nil)
+			return
+		}
+		m.liveResults[name] = "exit-code"
+		done(errors.New(message))
+	}})
+}
+
+func (b backend) CanLiveMount(name string) bool {
+	u := b.m.eng.Config(name)
+	return u != nil && execplan.PrivateMounts(u)
+}
+
+// LiveMountResult is how the last mount into a service ended.
+func (b backend) LiveMountResult(name string) string {
+	if r := b.m.liveResults[name]; r != "" {
+		return r
+	}
+	return "success"
 }

@@ -29,6 +29,9 @@ type Manager struct {
 	console   *console
 	memlog    *memoryLog
 
+	liveMounts  int               // executors that mount something into running services
+	liveResults map[string]string // of the units whose last one failed
+
 	src          *loader.Loader
 	eng          *engine.Engine
 	cg           *cgroups

@@ -269,8 +269,12 @@ func (v *view) locate() *plan.Failure {
 			if !source {
 				continue
 			}
-			if target, err = makeTarget(v.root, e); err != nil {
-				continue
+			target, err = makeTarget(v.root, e)
+			if err == unix.EROFS || err == unix.EACCES || err == unix.ENOENT || err == unix.ENOTDIR || err == unix.ELOOP {
+				continue // a root that has no place for it
+			}
+			if err != nil {
+				return failed(plan.ExitNamespace, e.setting, e.path, err)
 			}
 		case err != nil:
 			return failed(plan.ExitNamespace, e.setting, e.path, err)

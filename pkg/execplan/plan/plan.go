@@ -96,7 +96,8 @@ type Plan struct {
 	Directories []Directory
 	Prefixes    Prefixes
 	Credentials *Credentials
-	Cleanup     *Cleanup // instead of executing anything
+	Cleanup     *Cleanup   // instead of executing anything
+	Live        *LiveMount // likewise
 	Sandbox     *Sandbox
 }
 

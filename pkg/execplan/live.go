@@ -1,0 +1,40 @@
+package execplan
+
+import (
+	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/unit"
+)
+
+// PrivateMounts says whether the main process of u, a service, has a mount
+// namespace of its own.
+func PrivateMounts(u *unit.Unit) bool {
+	if u.Type != unit.TypeService || u.Exec == nil {
+		return false
+	}
+	commands := u.GetService().ExecStart
+	if len(commands) == 0 {
+		return false
+	}
+	ctx := Context{Phase: phaseStart, Command: commands[len(commands)-1], Prefixes: SystemPrefixes}
+	b := &builder{u: u, e: u.GetExec(), s: u.GetSandbox(), ctx: &ctx, p: &plan.Plan{Unit: u.Name}, unfiltered: true}
+	b.scope()
+	for _, step := range []func() error{b.attributes, b.directories, b.sandbox} {
+		if step() != nil {
+			return false
+		}
+	}
+	return b.p.Sandbox != nil && b.p.Sandbox.MountNamespace
+}
+
+// LiveMount makes the plan that mounts something into the view of the process
+// behind pidfd, one of u. Of an m.Image only the options are given.
+func LiveMount(u *unit.Unit, ctx Context, m plan.LiveMount, pidfd int32) *plan.Plan {
+	if m.Image != nil {
+		m.Image.Path, m.Image.ReadOnly, m.Image.Policy = m.Source, m.ReadOnly, u.GetSandbox().MountImagePolicy
+	}
+	return &plan.Plan{
+		Unit: u.Name, Phase: "mount", UserMode: ctx.UserMode, Tier: plan.TierExecutor, Reasons: []string{"live mount"},
+		Paths: []string{"mount"}, Argv: []string{"mount"}, StatusFD: plan.None, IdleFD: plan.None, NUMAPolicy: -1,
+		FDs: []int32{pidfd}, Live: &m,
+	}
+}
