@@ -278,6 +278,36 @@ func TestStringsAreMadeValid(t *testing.T) {
 	}
 }
 
+func TestValidText(t *testing.T) {
+	for n := range 30 {
+		for i := range n {
+			for _, bad := range []string{"\x00", "\xff", "\xc3", "\xed\xa0\x80"} {
+				if s := strings.Repeat("a", i) + bad + strings.Repeat("z", n-i); validText(s) {
+					t.Errorf("%q", s)
+				}
+			}
+			for _, good := range []string{"\x01", "\x7f", "é", "\u20ac", "\U0001f600"} {
+				if s := strings.Repeat("\x01", i) + good + strings.Repeat("z", n-i); !validText(s) {
+					t.Errorf("%q", s)
+				}
+			}
+		}
+	}
+}
+
+func TestUnitPathsInPlace(t *testing.T) {
+	for _, name := range []string{"", "a.service", "0-x@y\\x2d.socket", strings.Repeat("é", 100)} {
+		var a, b Encoder
+		a.Byte(1)
+		b.Byte(1)
+		a.UnitPath(name)
+		b.ObjectPath(UnitPath(name))
+		if !bytes.Equal(a.Bytes(), b.Bytes()) || b.Err() != nil {
+			t.Errorf("%q: %q, want %q (%v)", name, a.Bytes(), b.Bytes(), b.Err())
+		}
+	}
+}
+
 func TestEncoderErrors(t *testing.T) {
 	for name, f := range map[string]func(*Encoder){
 		"path":      func(e *Encoder) { e.ObjectPath("a") },

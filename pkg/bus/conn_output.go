@@ -14,6 +14,10 @@ const maxWrite = 256 << 10
 // idleOutput is the largest output buffer a connection keeps when it is empty.
 const idleOutput = 16 << 10
 
+// directBytes is the size from which a body is not copied into the queue if the
+// socket takes it at once.
+const directBytes = 4 << 10
+
 // Queue appends m to the output and returns its serial, which it chooses when
 // m.Serial is 0. Nothing of m is kept: body and descriptors are copied, the
 // caller's descriptors stay the caller's.
@@ -33,6 +37,11 @@ func (c *Conn) Queue(m *Message) (serial uint32, err error) {
 	}
 	serial = m.Serial
 	c.compact()
+	if len(m.Body) >= directBytes && len(m.FDs) == 0 && c.ready && len(c.hello) == 0 && c.outPos == len(c.out) {
+		err = c.queueDirect(m)
+		m.Serial = asked
+		return serial, err
+	}
 	start := len(c.out)
 	c.out, err = m.Append(c.out)
 	m.Serial = asked
@@ -46,6 +55,36 @@ func (c *Conn) Queue(m *Message) (serial uint32, err error) {
 		}
 	}
 	return serial, c.checkQueue()
+}
+
+// queueDirect sends a large message from where it is, with an empty queue, and
+// queues what the socket does not take.
+func (c *Conn) queueDirect(m *Message) error {
+	header, err := m.appendHeader(c.out[:0])
+	if err != nil {
+		return err
+	}
+	c.out, c.outPos = header[:0], 0
+	body := m.Body
+	for len(header)+len(body) > 0 {
+		some := body[:min(len(body), maxWrite)]
+		n, err := c.send2(header, some)
+		if err != nil {
+			return err
+		}
+		c.sent += uint64(n)
+		full := n < len(header)+len(some)
+		taken := min(n, len(header))
+		header, body = header[taken:], body[n-taken:]
+		if full {
+			break
+		}
+	}
+	if len(header)+len(body) > 0 {
+		rest := make([]byte, 0, len(header)+len(body))
+		c.out = append(append(rest, header...), body...)
+	}
+	return c.checkQueue()
 }
 
 // QueueRaw appends an encoded little-endian message after giving it a serial
@@ -184,16 +223,36 @@ func (c *Conn) send(b []byte, fds []int) (n int, err error) {
 		oob = unix.UnixRights(fds...)
 	}
 	for {
-		n, err = unix.SendmsgN(c.fd, b, oob, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-		switch err {
-		case nil:
-			return n, nil
-		case unix.EINTR:
-		case unix.EAGAIN, unix.ENOTCONN, unix.EINPROGRESS:
-			// The socket is full, or the connection still being made.
-			return 0, nil
-		default:
-			return 0, c.fail(fmt.Errorf("connection: write: %w", err))
+		n, err = unix.SendmsgN(c.fd, b, oob, nil, sendFlags)
+		if again, err := c.sendError(err); !again {
+			return max(n, 0), err
 		}
 	}
+}
+
+const sendFlags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
+
+// send2 is send for two pieces.
+func (c *Conn) send2(a, b []byte) (n int, err error) {
+	for {
+		n, err = unix.SendmsgBuffers(c.fd, [][]byte{a, b}, nil, nil, sendFlags)
+		if again, err := c.sendError(err); !again {
+			return max(n, 0), err
+		}
+	}
+}
+
+// sendError says what an error of sendmsg means: to try again, nothing, or the
+// end of the connection.
+func (c *Conn) sendError(err error) (again bool, _ error) {
+	switch err {
+	case nil:
+		return false, nil
+	case unix.EINTR:
+		return true, nil
+	case unix.EAGAIN, unix.ENOTCONN, unix.EINPROGRESS:
+		// The socket is full, or the connection still being made.
+		return false, nil
+	}
+	return false, c.fail(fmt.Errorf("connection: write: %w", err))
 }

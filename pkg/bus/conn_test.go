@@ -301,6 +301,57 @@ func TestFileDescriptorsNotNegotiated(t *testing.T) {
 
 func (m *Message) withSerial(s uint32) *Message { m.Serial = s; return m }
 
+// TestLargeMessagesKeepTheirOrder mixes messages that are sent from where they are with small ones, over a socket that is full most of the time.
+func TestLargeMessagesKeepTheirOrder(t *testing.T) {
+	srv, cli := connPair(t, ServerConfig{}, Limits{})
+	if err := unix.SetsockoptInt(srv.FD(), unix.SOL_SOCKET, unix.SO_SNDBUF, 40_000); err != nil {
+		t.Fatal(err)
+	}
+	sizes := []int{10, directBytes, 300_000, 20, 3 * directBytes, directBytes - 100, 1_000_000, 1, 70_000}
+	var e Encoder
+	var got []*Message
+	queued := 0
+	for i := 0; len(got) < 3*len(sizes); i++ {
+		if i > 10000 {
+			t.Fatalf("%d of %d arrive", len(got), 3*len(sizes))
+		}
+		// As many as are sent at once, and then the one that is not: what follows has to wait behind it.
+		for queued < 3*len(sizes) && (!srv.WantsWrite() || i%3 == 0) {
+			e.Reset()
+			e.String(strings.Repeat("x", sizes[queued%len(sizes)]))
+			m := NewSignal("/", "a.b", "S")
+			m.SetBody("s", &e)
+			serial, err := srv.Queue(m)
+			if err != nil || m.Serial != 0 || int(serial) != queued+1 {
+				t.Fatal(serial, err)
+			}
+			queued++
+		}
+		turn(t, srv)
+		for _, m := range turn(t, cli) {
+			m.Body = bytes.Clone(m.Body)
+			got = append(got, m)
+		}
+	}
+	for i, m := range got {
+		d := m.Decoder()
+		if s := d.String(); len(s) != sizes[i%len(sizes)] || strings.Trim(s, "x") != "" || int(m.Serial) != i+1 {
+			t.Errorf("message %d: serial %d, %d bytes", i, m.Serial, len(s))
+		}
+	}
+	if cap(srv.out) > idleOutput {
+		t.Errorf("a queue of %d bytes is kept", cap(srv.out))
+	}
+}
+
+func TestLargeMessageToNobody(t *testing.T) {
+	srv, cli := connPair(t, ServerConfig{}, Limits{})
+	cli.Close()
+	if _, err := srv.Queue(call("Big", strings.Repeat("x", directBytes))); err == nil || srv.Err() == nil {
+		t.Error("the end of the connection isn't noticed")
+	}
+}
+
 func TestQueueIsBounded(t *testing.T) {
 	srv, _ := connPair(t, ServerConfig{Limits: Limits{QueueBytes: 100_000, HoldBytes: 50_000}}, Limits{})
 	m := NewSignal("/", "a.b", "S")

@@ -1,12 +1,15 @@
 package bus
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // Encoder appends values in little-endian wire form. The zero value is ready;
@@ -38,15 +41,34 @@ var errArrayLong = errors.New("array: longer than 64 MiB")
 
 // Reset forgets all content and errors and keeps the buffer.
 func (e *Encoder) Reset() {
-	if cap(e.buf) > bufferKept {
+	if cap(e.buf) > bufferMax {
 		e.buf = nil
 	}
 	e.buf, e.base, e.fds, e.err = e.buf[:0], 0, e.fds[:0], nil
 }
 
-// bufferKept is the largest buffer that Reset keeps, in bytes: a list of ten
-// thousand units is asked for now and then, and takes megabytes.
-const bufferKept = 256 << 10
+// Shrink gives up a buffer that is larger than most messages need. It may be
+// called between messages.
+func (e *Encoder) Shrink() {
+	if cap(e.buf) > bufferKept {
+		*e = Encoder{}
+	}
+}
+
+// Large reports whether Shrink would give up something.
+func (e *Encoder) Large() bool { return cap(e.buf) > bufferKept }
+
+// The largest buffers, in bytes, that Reset and Shrink keep: a list of ten
+// thousand units takes megabytes, and is asked for either now and then or
+// every few seconds.
+const (
+	bufferMax  = 4 << 20
+	bufferKept = 64 << 10
+)
+
+// Grow makes room for n more bytes at once, for content whose size is about
+// known and large.
+func (e *Encoder) Grow(n int) { e.buf = slices.Grow(e.buf, n) }
 
 // Bytes is the content so far. It is valid until the next append or Reset.
 func (e *Encoder) Bytes() []byte { return e.buf[e.base:] }
@@ -68,10 +90,12 @@ func (e *Encoder) fail(err error) {
 
 // align pads with zeros to a multiple of n, a power of two.
 func (e *Encoder) align(n int) {
-	for (len(e.buf)-e.base)&(n-1) != 0 {
-		e.buf = append(e.buf, 0)
+	if over := (len(e.buf) - e.base) & (n - 1); over != 0 {
+		e.buf = append(e.buf, zeros[:n-over]...)
 	}
 }
+
+var zeros [8]byte
 
 // Byte appends type y.
 func (e *Encoder) Byte(v byte) { e.buf = append(e.buf, v) }
@@ -130,9 +154,18 @@ func (e *Encoder) text(v string) {
 		e.fail(fmt.Errorf("string: %d bytes are more than a message holds", len(v)))
 		v = ""
 	}
-	e.Uint32(uint32(len(v)))
-	e.buf = append(e.buf, v...)
-	e.buf = append(e.buf, 0)
+	// The bulk of every large reply is strings, so this is done in one go.
+	at := len(e.buf) + -(len(e.buf)-e.base)&3
+	end := at + 4 + len(v) + 1
+	if end > cap(e.buf) {
+		e.buf = slices.Grow(e.buf, end-len(e.buf))
+	}
+	b := e.buf[:end]
+	clear(b[len(e.buf):at])
+	binary.LittleEndian.PutUint32(b[at:], uint32(len(v)))
+	copy(b[at+4:], v)
+	b[end-1] = 0
+	e.buf = b
 }
 
 // ObjectPath appends type o. An invalid path is an error.
@@ -142,6 +175,16 @@ func (e *Encoder) ObjectPath(v ObjectPath) {
 		v = "/"
 	}
 	e.text(string(v))
+}
+
+// UnitPath appends the object path of a unit as type o.
+func (e *Encoder) UnitPath(name string) {
+	e.align(4)
+	length := len(e.buf)
+	e.buf = append(e.buf, 0, 0, 0, 0)
+	e.buf = appendUnitPath(e.buf, name)
+	binary.LittleEndian.PutUint32(e.buf[length:], uint32(len(e.buf)-length-4))
+	e.buf = append(e.buf, 0)
 }
 
 // Signature appends type g. An invalid signature is an error.
@@ -261,5 +304,20 @@ func PrepareEntry(key, sig string) []byte {
 
 // validText reports whether the wire can carry s as a string.
 func validText(s string) bool {
-	return strings.IndexByte(s, 0) < 0 && utf8.ValidString(s)
+	// Eight bytes at a time, as long as all of them are ASCII and none is NUL; what is left, or isn't, is looked at one by one.
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	b := unsafe.Slice(unsafe.StringData(s), len(s))
+	for len(b) >= 8 {
+		x := binary.LittleEndian.Uint64(b)
+		if (x|x-ones)&tops != 0 {
+			break
+		}
+		b = b[8:]
+	}
+	for i, c := range b {
+		if c == 0 || c >= utf8.RuneSelf {
+			return bytes.IndexByte(b[i:], 0) < 0 && utf8.Valid(b[i:])
+		}
+	}
+	return true
 }

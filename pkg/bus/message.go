@@ -188,6 +188,18 @@ func closeAll(fds []int) {
 // set. It checks names and the fields the type requires; the body is taken as
 // it is.
 func (m *Message) Append(dst []byte) ([]byte, error) {
+	dst, err := m.appendHeader(slices.Grow(dst, len(m.Body)+headerGuessBytes))
+	if err != nil {
+		return dst, err
+	}
+	return append(dst, m.Body...), nil
+}
+
+// headerGuessBytes is more than the header of most messages takes.
+const headerGuessBytes = 256
+
+// appendHeader appends everything up to the body.
+func (m *Message) appendHeader(dst []byte) ([]byte, error) {
 	if err := m.check(); err != nil {
 		return dst, err
 	}
@@ -219,8 +231,7 @@ func (m *Message) Append(dst []byte) ([]byte, error) {
 	e.uintField(fieldUnixFDs, uint32(len(m.FDs)))
 	e.EndArray(a)
 	e.align(8)
-	e.buf = append(e.buf, m.Body...)
-	if n := len(e.buf) - start; n > MaxMessageBytes {
+	if n := len(e.buf) - start + len(m.Body); n > MaxMessageBytes {
 		return dst, fmt.Errorf("message: %d bytes", n)
 	}
 	return e.buf, nil

@@ -76,11 +76,15 @@ func unhex(c byte) int {
 // UnitPath is the object path of a unit:
 // nginx.service → /org/freedesktop/systemd1/unit/nginx_2eservice.
 func UnitPath(name string) ObjectPath {
+	return ObjectPath(appendUnitPath(make([]byte, 0, len(unitPrefix)+len(name)+8), name))
+}
+
+func appendUnitPath(b []byte, name string) []byte {
+	b = append(b, unitPrefix...)
 	if name == "" {
-		return unitPrefix + "_"
+		return append(b, '_')
 	}
-	b := make([]byte, 0, len(unitPrefix)+len(name)+8)
-	return ObjectPath(appendLabel(append(b, unitPrefix...), name))
+	return appendLabel(b, name)
 }
 
 // UnitFromPath undoes UnitPath. ok is false for paths that are no unit's.

@@ -19,6 +19,9 @@ const (
 	clientsMax = 4096
 	// authTimeoutUSec is how long a client may take to say who it is.
 	authTimeoutUSec = 90_000_000
+	// clientSendBytes is how much the kernel holds for one client, so that a list of ten thousand units is sent at once. It is what real systemd's
+	// clients take as their receive buffer.
+	clientSendBytes = 8 << 20
 	// systemBusSocket is where the broker listens.
 	systemBusSocket = "/run/dbus/system_bus_socket"
 )
@@ -90,6 +93,9 @@ func (b *busSource) add(fd int) error {
 	if err != nil {
 		return err
 	}
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, clientSendBytes) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, clientSendBytes)
+	}
 	c := &busapi.Client{Conn: conn, Private: true, Name: fmt.Sprintf(":private.%d", b.serial)}
 	if err := b.m.sources.add(fd, unix.EPOLLIN, prioBus, sourceFunc(func(ev uint32) { b.ready(c, ev) })); err != nil {
 		return err
@@ -141,11 +147,13 @@ func (b *busSource) flush() {
 		if _, ok := b.clients[c]; !ok {
 			continue
 		}
-		if c.Conn.WantsWrite() {
-			if err := c.Conn.OnWritable(); err != nil {
-				b.drop(c, err)
-				continue
-			}
+		err := c.Conn.Err() // a reply that it couldn't take has ended the connection
+		if err == nil && c.Conn.WantsWrite() {
+			err = c.Conn.OnWritable()
+		}
+		if err != nil {
+			b.drop(c, err)
+			continue
 		}
 		events := uint32(0)
 		if c.Conn.WantsRead() {
