@@ -91,7 +91,7 @@ func (t *Tree) maybeOn(path string, controller Mask) bool {
 // Number reads a file with one number; Infinity for "max" and where there is
 // no such file.
 func (t *Tree) Number(path, file string) uint64 {
-	text, err := t.Read(path, file)
+	text, err := t.readShort(path, file)
 	if err != nil {
 		return Infinity
 	}
@@ -116,7 +116,7 @@ func (t *Tree) CPUUsageNSec(path string) uint64 {
 func (t *Tree) OOMKills(path string) uint64 { return t.keyed(path, "memory.events", "oom_kill") }
 
 func (t *Tree) keyed(path, file, key string) uint64 {
-	text, err := t.Read(path, file)
+	text, err := t.readShort(path, file)
 	if err != nil {
 		return Infinity
 	}

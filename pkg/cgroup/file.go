@@ -35,6 +35,23 @@ func (t *Tree) Read(path, file string) (string, error) {
 	return "", fmt.Errorf("cgroup %s: %s: %w", t.Absolute(path), file, err)
 }
 
+// readShort is Read for the files with one number or a few lines, which are
+// read all the time. The kernel makes them whole for each read(2), so one call
+// is enough where the buffer is.
+func (t *Tree) readShort(path, file string) (string, error) {
+	fd, err := t.open(path, file, unix.O_RDONLY)
+	if err != nil {
+		return "", err
+	}
+	var b [1024]byte
+	n, err := unix.Read(fd, b[:])
+	_ = unix.Close(fd)
+	if err != nil || n == len(b) {
+		return t.Read(path, file)
+	}
+	return string(b[:n]), nil
+}
+
 func (t *Tree) readMask(path, file string) Mask {
 	text, err := t.Read(path, file)
 	if err != nil {

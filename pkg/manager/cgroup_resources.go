@@ -34,12 +34,6 @@ func resourcesOf(c *unit.Cgroup, slices []*unit.Cgroup, total machineTotals, sta
 	r.AllowedMemoryNodes = formatMask(pickMask(startup, c.AllowedMemoryNodes, c.StartupAllowedMemoryNodes))
 	r.CPUSetPartition = c.CPUSetPartition
 	r.IOWeight = pick(c.IOWeight, c.StartupIOWeight)
-	limit := func(normal unit.Limit, atStartup unit.Opt[unit.Limit]) uint64 {
-		if startup && atStartup.Set {
-			return atStartup.Value.Resolve(total.memory)
-		}
-		return normal.Resolve(total.memory)
-	}
 	r.MemoryMin = memoryFloor(c, slices, total.memory, func(c *unit.Cgroup) unit.Opt[unit.Limit] { return c.MemoryMin },
 		func(c *unit.Cgroup) unit.Opt[unit.Limit] { return c.DefaultMemoryMin })
 	r.MemoryLow = memoryFloor(c, slices, total.memory, func(c *unit.Cgroup) unit.Opt[unit.Limit] {
@@ -47,11 +41,24 @@ func resourcesOf(c *unit.Cgroup, slices []*unit.Cgroup, total machineTotals, sta
 	}, func(c *unit.Cgroup) unit.Opt[unit.Limit] {
 		return atStartup(startup, c.DefaultStartupMemoryLow, c.DefaultMemoryLow)
 	})
-	r.MemoryHigh, r.MemoryMax = limit(c.MemoryHigh, c.StartupMemoryHigh), limit(c.MemoryMax, c.StartupMemoryMax)
-	r.MemorySwapMax, r.MemoryZSwapMax = limit(c.MemorySwapMax, c.StartupMemorySwapMax), limit(c.MemoryZSwapMax, c.StartupMemoryZSwapMax)
+	r.MemoryHigh, r.MemoryMax = memoryLimits(c, total, startup)
+	r.MemorySwapMax = memoryLimit(c.MemorySwapMax, c.StartupMemorySwapMax, total, startup)
+	r.MemoryZSwapMax = memoryLimit(c.MemoryZSwapMax, c.StartupMemoryZSwapMax, total, startup)
 	r.NoMemoryZSwapWriteback = !c.MemoryZSwapWriteback
 	r.TasksMax = c.TasksMax.Resolve(total.pids)
 	return r
+}
+
+// memoryLimits are MemoryHigh= and MemoryMax= in bytes.
+func memoryLimits(c *unit.Cgroup, total machineTotals, startup bool) (high, most uint64) {
+	return memoryLimit(c.MemoryHigh, c.StartupMemoryHigh, total, startup), memoryLimit(c.MemoryMax, c.StartupMemoryMax, total, startup)
+}
+
+func memoryLimit(normal unit.Limit, then unit.Opt[unit.Limit], total machineTotals, startup bool) uint64 {
+	if startup && then.Set {
+		return then.Value.Resolve(total.memory)
+	}
+	return normal.Resolve(total.memory)
 }
 
 // atStartup prefers a setting for the boot and the shutdown while one of them is under way.
@@ -228,7 +235,8 @@ func (c *cgroups) usage(name string) busapi.Usage {
 	if !ok {
 		return u
 	}
-	if c.tree != nil {
+	// What has not been realized has no group, or one that isn't ours: nothing is looked up for the thousands of units that don't run.
+	if _, realized := c.paths[name]; c.tree != nil && (realized || p == "" || p == "init.scope") {
 		u.Usage = c.tree.Usage(p)
 	}
 	// Without a group: what the last activation used.
@@ -257,11 +265,12 @@ func (c *cgroups) limits(u *unit.Unit, out *busapi.Usage) {
 	out.EffectiveMemoryMax, out.EffectiveMemoryHigh, out.EffectiveTasksMax = total.memory, total.memory, total.pids
 	out.MemoryAvailable = total.memory
 	for range unitDepthMax {
-		r := resourcesOf(u.GetCgroup(), nil, total, c.startup())
-		out.EffectiveMemoryMax = min(out.EffectiveMemoryMax, r.MemoryMax)
-		out.EffectiveMemoryHigh = min(out.EffectiveMemoryHigh, r.MemoryHigh)
-		out.EffectiveTasksMax = min(out.EffectiveTasksMax, r.TasksMax)
-		if bound := min(r.MemoryMax, r.MemoryHigh); bound != unit.Infinity {
+		g := u.GetCgroup()
+		high, most := memoryLimits(g, total, c.startup())
+		out.EffectiveMemoryMax = min(out.EffectiveMemoryMax, most)
+		out.EffectiveMemoryHigh = min(out.EffectiveMemoryHigh, high)
+		out.EffectiveTasksMax = min(out.EffectiveTasksMax, g.TasksMax.Resolve(total.pids))
+		if bound := min(most, high); bound != unit.Infinity {
 			out.MemoryAvailable = min(out.MemoryAvailable, bound-min(bound, c.memoryCurrent(u.Name)))
 		}
 		above := c.m.eng.Config(c.sliceOf(u))

@@ -2,6 +2,7 @@ package value
 
 import (
 	"errors"
+	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -270,9 +271,9 @@ func (s ExitStatusSet) Empty() bool { return s == ExitStatusSet{} }
 // Codes are the exit statuses in the set in rising order.
 func (s ExitStatusSet) Codes() []int {
 	var list []int
-	for code := range 256 {
-		if s.Has(code) {
-			list = append(list, code)
+	for i, word := range s.Status {
+		for ; word != 0; word &= word - 1 {
+			list = append(list, 64*i+bits.TrailingZeros64(word))
 		}
 	}
 	return list
@@ -280,6 +281,9 @@ func (s ExitStatusSet) Codes() []int {
 
 // Signals are the signals in the set in rising order.
 func (s ExitStatusSet) Signals() []Signal {
+	if s.Signal == 0 {
+		return nil
+	}
 	var list []Signal
 	for sig := Signal(1); sig <= SIGRTMAX; sig++ {
 		if s.HasSignal(sig) {
