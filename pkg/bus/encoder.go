@@ -63,7 +63,7 @@ func (e *Encoder) Large() bool { return cap(e.buf) > bufferKept }
 // every few seconds.
 const (
 	bufferMax  = 4 << 20
-	bufferKept = 64 << 10
+	bufferKept = 256 << 10
 )
 
 // Grow makes room for n more bytes at once, for content whose size is about

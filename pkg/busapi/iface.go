@@ -19,6 +19,7 @@ type iface struct {
 
 	emitting     []*property // those whose value PropertiesChanged carries
 	invalidating []string    // those that it only names
+	runs         []run       // of properties that are kept encoded, see settings
 }
 
 // method is one row. In and Out are signatures; names are "in…,out…" of the arguments for introspection.
@@ -36,6 +37,7 @@ type property struct {
 	entry     []byte // both as they stand in a dictionary
 	emits     bus.Emits
 	hidden    bool // answers to Get, but is not introspected or in GetAll
+	block     bool // comes from a block that types share, see settings
 	manager   func(s *Server, e *bus.Encoder)
 	unit      func(s *Server, u *engine.Unit, e *bus.Encoder)
 	job       func(s *Server, j *engine.Job, e *bus.Encoder)
@@ -49,6 +51,7 @@ func (i *iface) finish() *iface {
 	for n := range i.methods {
 		i.byMethod[i.methods[n].name] = &i.methods[n]
 	}
+	i.findRuns()
 	for n := range i.props {
 		p := &i.props[n]
 		i.byProp[p.name] = p

@@ -120,7 +120,7 @@ func (s *Server) writeUnitInfo(e *bus.Encoder, u *engine.Unit) {
 	e.String(string(u.ActiveState()))
 	e.String(u.SubState())
 	e.String(u.Following())
-	e.ObjectPath(bus.UnitPath(u.Name()))
+	e.UnitPath(u.Name())
 	if j := u.Job(); j != nil {
 		e.Uint32(j.ID)
 		e.String(string(j.Type))

@@ -93,7 +93,18 @@ func (s *Server) getAll(k *call, obj object) error {
 
 // writeAll encodes the entries of one interface.
 func (s *Server) writeAll(i *iface, obj *object, e *bus.Encoder) {
-	for n := range i.props {
+	var known *settings
+	if len(i.runs) > 0 {
+		known = s.settingsOf(i, obj.unit)
+	}
+	next := 0
+	for n := 0; n < len(i.props); n++ {
+		if next < len(i.runs) && n == i.runs[next].begin {
+			known.writeTo(e, next)
+			n = i.runs[next].end - 1
+			next++
+			continue
+		}
 		p := &i.props[n]
 		if p.hidden {
 			continue

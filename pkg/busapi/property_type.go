@@ -64,8 +64,11 @@ func serviceState(u *engine.Unit) *service.State {
 	return &unusedService
 }
 
-// unusedService is what a service shows that never did anything.
-var unusedService service.State
+// unusedService and unusedMachine are what a service shows that never did anything.
+var (
+	unusedService service.State
+	unusedMachine = service.New()
+)
 
 func serviceField[T any](name, sig string, emits bus.Emits, get func(s *service.State) T, put func(e *bus.Encoder, v T)) property {
 	return property{name: name, sig: sig, emits: emits, unit: func(_ *Server, u *engine.Unit, e *bus.Encoder) { put(e, get(serviceState(u))) }}
@@ -136,7 +139,7 @@ func serviceMachine(name, sig string, put func(m *service.Machine, u *engine.Uni
 	return property{name: name, sig: sig, emits: bus.EmitsNothing, unit: func(_ *Server, u *engine.Unit, e *bus.Encoder) {
 		m, ok := u.Machine().(*service.Machine)
 		if !ok {
-			m = service.New()
+			m = unusedMachine
 		}
 		put(m, u, e)
 	}}

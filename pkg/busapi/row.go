@@ -85,7 +85,7 @@ func rowProperties(section unit.Sections, have []property) (list []property) {
 				continue
 			}
 			taken[p.Name] = true
-			list = append(list, property{name: p.Name, sig: p.Sig, emits: emitsOf(p.Emits), hidden: hidden,
+			list = append(list, property{name: p.Name, sig: p.Sig, emits: emitsOf(p.Emits), hidden: hidden, block: p.Row.In&unit.InUnit == 0 && p.Row.In != section,
 				unit: func(s *Server, u *engine.Unit, e *bus.Encoder) { p.Write(s.rows.into(e), u.Config()) }})
 		}
 	}

@@ -46,6 +46,8 @@ type Server struct {
 	fileStates *fileStates
 	usage      usageCache
 	callLists  map[string][]string // expanded SystemCallFilter= lists, see filterCalls
+	settings   []*settings         // the newest, see settingsOf
+	oldest     int                 // of settings, the next to be replaced
 	lagging    map[*Client]*lag
 }
 
@@ -60,6 +62,17 @@ func New(b Backend) *Server {
 	}
 	s.pending.init()
 	return s
+}
+
+// Large reports whether buffers are kept that Shrink had better give up soon.
+func (s *Server) Large() bool { return s.scratch.Large() || s.signal.Large() }
+
+// Shrink gives up what only makes a series of calls faster.
+func (s *Server) Shrink() {
+	s.scratch.Shrink()
+	s.signal.Shrink()
+	s.fileStates, s.usage = nil, usageCache{}
+	s.settings, s.oldest = nil, 0
 }
 
 // typeName is the interface of a unit type: org.freedesktop.systemd1.Service.

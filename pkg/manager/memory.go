@@ -20,6 +20,9 @@ func (m *Manager) freeMemory() {
 	debug.SetGCPercent(steadyPercent)
 	m.spawner.filters.Clear()
 	m.src.Trim()
+	if m.bus != nil {
+		m.bus.api.Shrink()
+	}
 	m.work.add(func() func() {
 		debug.FreeOSMemory()
 		dropCleanPages()
@@ -53,7 +56,7 @@ func (m *Manager) trimDeadline() uint64 {
 func (m *Manager) trimWhenIdle() {
 	units, _ := m.eng.Len()
 	grown := units-m.trim.units > trimUnitsMin || m.trim.units-units > trimUnitsMin
-	if m.trim.steps < trimStepsMin && !grown || !m.booted {
+	if m.trim.steps < trimStepsMin && !grown && !m.bus.api.Large() || !m.booted {
 		return
 	}
 	now := kernel.Monotonic()
