@@ -123,6 +123,7 @@ type Conn struct {
 	sent   uint64 // bytes sent since the start: stream position of outPos
 	outFDs []queuedFDs
 	hello  []byte // handshake bytes, sent before out
+	room   int    // unread bytes at which the kernel calls the socket writable; 0: not known yet
 
 	serial  uint32
 	pending map[uint32]pendingCall
@@ -216,6 +217,27 @@ func (c *Conn) WantsWrite() bool {
 
 // QueuedBytes is how much output waits.
 func (c *Conn) QueuedBytes() int { return len(c.out) - c.outPos }
+
+// Behind reports whether the peer has left so much unread that the kernel
+// doesn't call the socket writable, or that output waits here. The socket
+// becomes writable when it has read enough, with or without output here.
+func (c *Conn) Behind() bool {
+	if c.WantsWrite() {
+		return true
+	}
+	if c.err != nil {
+		return false
+	}
+	if c.room == 0 {
+		size, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
+		c.room = max(1, size/4) // the kernel's bound for sockets of this kind
+		if err != nil {
+			return false
+		}
+	}
+	unread, err := unix.IoctlGetInt(c.fd, unix.TIOCOUTQ)
+	return err == nil && unread > c.room
+}
 
 // OnReadable reads what is there and returns the messages that are complete,
 // in the order they were sent. Replies to our calls are among them, see

@@ -582,3 +582,38 @@ func TestMessageHeaderErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestBehind: who leaves much unread is behind until he has read it, and then the socket is writable.
+func TestBehind(t *testing.T) {
+	server, client := connPair(t, ServerConfig{}, Limits{})
+	writable := func() bool {
+		fds := []unix.PollFd{{Fd: int32(server.FD()), Events: unix.POLLOUT}}
+		n, err := unix.Poll(fds, 0)
+		return err == nil && n == 1
+	}
+	if server.Behind() {
+		t.Error("behind with nothing sent")
+	}
+	body := &Encoder{}
+	body.String(strings.Repeat("x", 10_000))
+	sent := 0
+	for ; sent < 1000 && !server.Behind(); sent++ {
+		msg := NewSignal("/a", "a.b", "C")
+		msg.SetBody("s", body)
+		if _, err := server.Queue(msg); err != nil {
+			t.Fatal(err)
+		}
+		if err := server.OnWritable(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if sent < 2 || sent == 1000 || server.WantsWrite() || writable() {
+		t.Fatalf("behind after %d messages, more to write: %t, writable: %t", sent, server.WantsWrite(), writable())
+	}
+	for range sent {
+		turn(t, client)
+	}
+	if server.Behind() || !writable() {
+		t.Errorf("behind after everything was read: %t, writable: %t", server.Behind(), writable())
+	}
+}

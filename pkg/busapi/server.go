@@ -49,12 +49,13 @@ type Server struct {
 	settings   []*settings         // the newest, see settingsOf
 	oldest     int                 // of settings, the next to be replaced
 	lagging    map[*Client]*lag
+	behind     map[*Client]bool // whose socket was not writable after the last turn
 }
 
 // New makes the objects over a backend.
 func New(b Backend) *Server {
 	s := &Server{b: b, clients: map[*Client]struct{}{}, types: map[unit.Type]*iface{}, watchers: map[uint32]*Client{},
-		lagging: map[*Client]*lag{}, waiting: map[string][]*call{}}
+		lagging: map[*Client]*lag{}, behind: map[*Client]bool{}, waiting: map[string][]*call{}}
 	s.manager, s.unit, s.jobIface, s.logControl = managerInterface(), unitInterface(), jobInterface(), logControlInterface()
 	s.own = ownInterface()
 	for _, t := range unit.Types() {
@@ -92,6 +93,7 @@ func (s *Server) Connected(c *Client) {
 func (s *Server) Disconnected(c *Client) {
 	delete(s.clients, c)
 	delete(s.lagging, c)
+	delete(s.behind, c)
 	for sender, queue := range s.waiting {
 		if queue[0].c == c {
 			delete(s.waiting, sender)

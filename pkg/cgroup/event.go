@@ -137,6 +137,14 @@ func (t *Tree) Events() ([]Event, error) {
 	return list, nil
 }
 
+// Look is the present state of a realized group, as [Tree.Events] reports it.
+func (t *Tree) Look(path string) Event {
+	if g := t.groups[clean(path)]; g != nil {
+		return t.event(g)
+	}
+	return Event{Path: path, Gone: true}
+}
+
 func (t *Tree) event(g *group) Event {
 	ev := Event{Path: g.path}
 	state, err := t.State(g.path)

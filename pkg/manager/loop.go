@@ -23,7 +23,10 @@ const (
 )
 
 // idleBatchUSec bounds how long the run queue moves before the sources are asked again, so that a client is answered while thousands of jobs run.
-const idleBatchUSec = 3000
+const idleBatchUSec = 2000
+
+// sourceBatchUSec bounds how long one source may go on with what it found, for the same reason.
+const sourceBatchUSec = 2000
 
 // lastJobsMax bounds the jobs that still run when a user manager exits.
 const lastJobsMax = 64
@@ -54,6 +57,7 @@ func (m *Manager) turn() {
 	kernel.Beat()
 	kernel.SyncClocks()
 	m.limitTurns()
+	m.cg.goOn()
 	if m.childrenEnded {
 		m.reap()
 	}
@@ -67,6 +71,7 @@ func (m *Manager) turn() {
 	if m.eng.Due(m.now()) {
 		m.submit(machine.Tick{})
 	}
+	m.bus.answer()
 	start := kernel.Monotonic()
 	for m.eng.Runnable() && m.objective == objectiveRun {
 		m.submit(machine.Idle{})
@@ -141,7 +146,7 @@ func (s *sources) remove(fd int) {
 
 // timeoutUSec is how long the loop may sleep: not at all while jobs can run, else to the earliest deadline; -1 for ever.
 func (m *Manager) timeoutUSec() int64 {
-	if m.eng.Runnable() || m.childrenEnded {
+	if m.eng.Runnable() || m.childrenEnded || len(m.cg.left) > 0 {
 		return 0
 	}
 	deadline := min(m.eng.Deadline(), m.trimDeadline(), m.mounts.deadline(), m.bus.deadline(), m.alarms.deadline(), m.spawner.forgetDeadline())

@@ -39,6 +39,7 @@ type busSource struct {
 	serial   uint64
 	names    map[string]int // watched bus names, with the number of watchers
 	broker   *broker
+	asked    bool // a client has sent something in this turn
 }
 
 // openPrivate makes the listening socket at path; listen ≥ 0 is one that an earlier image kept.
@@ -118,6 +119,7 @@ func (b *busSource) ready(c *busapi.Client, events uint32) {
 		if c.Conn.Ready() {
 			delete(b.greeting, c)
 		}
+		b.asked = b.asked || len(msgs) > 0
 		for _, msg := range msgs {
 			if !c.Conn.Deliver(msg) {
 				b.api.Message(c, msg)
@@ -134,6 +136,14 @@ func (b *busSource) ready(c *busapi.Client, events uint32) {
 
 // touch remembers that a client may have output.
 func (b *busSource) touch(c *busapi.Client) { b.dirty[c] = struct{}{} }
+
+// answer sends what clients have been answered in this turn, before the jobs get theirs.
+func (b *busSource) answer() {
+	if b.asked {
+		b.asked = false
+		b.flush()
+	}
+}
 
 // flush sends what is queued, at the end of a turn, and tells the poller what each client waits for.
 func (b *busSource) flush() {
@@ -156,10 +166,11 @@ func (b *busSource) flush() {
 			continue
 		}
 		events := uint32(0)
+		lags := b.api.Flushed(c)
 		if c.Conn.WantsRead() {
 			events |= unix.EPOLLIN
 		}
-		if c.Conn.WantsWrite() {
+		if lags || c.Conn.WantsWrite() {
 			events |= unix.EPOLLOUT
 		}
 		_ = b.m.poll.Modify(c.Conn.FD(), events)

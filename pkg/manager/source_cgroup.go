@@ -33,6 +33,8 @@ type cgroups struct {
 
 	programs programs
 	handed   *handedGroups // by the last image; nil: nothing is known
+	// left are paths of groups that changed and are looked at in the next turn.
+	left []string
 
 	trimming map[string]*atomic.Bool // units whose groups a worker removes; set: it is to stop
 }
@@ -94,18 +96,40 @@ func (c *cgroups) watch() error {
 	return c.m.sources.add(fd, unix.EPOLLIN, prioEmpty, sourceFunc(func(uint32) { c.events() }))
 }
 
-// events tells the engine what changed.
+// events tells the engine what changed. Each may be the end of a unit with all that follows, so there is a bound to how long it takes.
 func (c *cgroups) events() {
+	if len(c.left) > 0 {
+		return // these come first
+	}
 	events, err := c.tree.Events()
 	if err != nil {
 		c.m.log.err("", "cgroup events: %v", err)
 	}
-	for _, ev := range events {
-		name, ok := c.units[ev.Path]
-		if !ok {
-			continue
+	begin := kernel.Monotonic()
+	for i, ev := range events {
+		if i > 0 && kernel.Monotonic()-begin > sourceBatchUSec {
+			for _, rest := range events[i:] {
+				c.left = append(c.left, rest.Path)
+			}
+			break
 		}
-		c.event(name, ev)
+		if name, ok := c.units[ev.Path]; ok {
+			c.event(name, ev)
+		}
+	}
+}
+
+// goOn handles what events has left for this turn, as it is by now.
+func (c *cgroups) goOn() {
+	begin := kernel.Monotonic()
+	for len(c.left) > 0 && kernel.Monotonic()-begin <= sourceBatchUSec {
+		path := c.left[0]
+		if c.left = c.left[1:]; len(c.left) == 0 {
+			c.left = nil
+		}
+		if name, ok := c.units[path]; ok {
+			c.event(name, c.tree.Look(path))
+		}
 	}
 }
 
