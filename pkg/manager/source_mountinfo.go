@@ -2,7 +2,6 @@ package manager
 
 import (
 	"bytes"
-	"hash/maphash"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -15,24 +14,30 @@ const (
 	// mountStormUSec is how close together two changes of the mount table must be to count as a storm.
 	mountStormUSec = 20_000
 	// mountRestFactor is how many times as long as reading took the table is left alone in a storm, so that reading takes a bounded share of the
-	// processor however many mounts there are; mountRestMinUSec and mountRestMaxUSec bound that.
-	mountRestFactor  = 10
+	// processor however many mounts there are; mountRestMinUSec and mountRestMaxUSec bound that, mountExitUSec where the end of a mount program waits.
+	mountRestFactor  = 20
 	mountRestMinUSec = 5_000
-	mountRestMaxUSec = 100_000
+	mountRestMaxUSec = 200_000
+	mountExitUSec    = 20_000
 )
 
 // mountSource follows /proc/self/mountinfo. The kernel only says that something has changed; the table is read and what differs goes to the
-// engine. Lines that were there before are not parsed again.
+// engine. Only the lines between the first and the last difference are looked at.
 type mountSource struct {
 	m        *Manager
 	table    *kernel.MountTable
-	seed     maphash.Seed
-	lines    map[uint64]machine.MountInfo // by hash of the line; Where "" is one that nobody wants to know of
-	points   map[string]machine.MountInfo
+	raw      []byte // as it was read last
+	points   map[string]mountPoint
 	lastRead uint64 // monotonic µs
 	restEnd  uint64 // monotonic µs until which the table is left alone; 0: it is watched
 	// exits of mount programs that wait for the next reading of the table, so that they are judged by what is mounted then.
 	exits []kernel.Exit
+}
+
+// mountPoint is what lies on top at one place, and how many mounts there are in all.
+type mountPoint struct {
+	info  machine.MountInfo
+	count int
 }
 
 // openTables begins to follow the kernel's tables.
@@ -51,7 +56,7 @@ func (m *Manager) openMounts() error {
 	if err != nil {
 		return err
 	}
-	m.mounts = &mountSource{m: m, table: table, seed: maphash.MakeSeed()}
+	m.mounts = &mountSource{m: m, table: table}
 	if err := m.mounts.watch(); err != nil {
 		return err
 	}
@@ -116,26 +121,101 @@ func (s *mountSource) read() bool {
 		s.m.log.err("", "%v", err)
 		return false
 	}
-	lines := make(map[uint64]machine.MountInfo, len(s.lines))
-	points := make(map[string]machine.MountInfo, len(s.points))
-	for line := range bytes.Lines(raw) {
-		key := maphash.Bytes(s.seed, line)
-		info, known := s.lines[key]
-		if !known {
-			info = mountInfo(line, s.m.dirs.runtime)
-		}
-		lines[key] = info
-		if info.Where != "" {
-			points[info.Where] = info // what is mounted last lies on top
+	ev := machine.MountTable{All: s.points == nil}
+	gone, came := difference(s.raw, raw)
+	if ev.All || !s.follow(&ev, s.parse(gone), s.parse(came)) {
+		s.compare(&ev, s.parse(raw))
+	}
+	s.raw = append(s.raw[:0], raw...)
+	if !ev.All && len(ev.Mounts) == 0 && len(ev.Gone) == 0 {
+		return false
+	}
+	sortByLength(ev.Gone)
+	s.m.submit(ev)
+	return true
+}
+
+// difference cuts the lines that two tables have in common at their beginnings and ends.
+func difference(before, after []byte) (gone, came []byte) {
+	const piece = 4096
+	shorter := min(len(before), len(after))
+	p := 0
+	for p+piece <= shorter && bytes.Equal(before[p:p+piece], after[p:p+piece]) {
+		p += piece
+	}
+	for p < shorter && before[p] == after[p] {
+		p++
+	}
+	p = bytes.LastIndexByte(after[:p], '\n') + 1
+	gone, came = before[p:], after[p:]
+	q := 0 // of their common end
+	for shorter = min(len(gone), len(came)); q < shorter && gone[len(gone)-1-q] == came[len(came)-1-q]; {
+		q++
+	}
+	whole := func(b []byte) bool { return q == len(b) || b[len(b)-1-q] == '\n' }
+	for q > 0 && (!whole(gone) || !whole(came)) {
+		next := bytes.IndexByte(came[len(came)-q:], '\n')
+		q -= next + 1
+	}
+	return gone[:len(gone)-q], came[:len(came)-q]
+}
+
+// parse gives the mounts that have units.
+func (s *mountSource) parse(lines []byte) (list []machine.MountInfo) {
+	for line := range bytes.Lines(lines) {
+		if info := mountInfo(line, s.m.dirs.runtime); info.Where != "" {
+			list = append(list, info)
 		}
 	}
-	ev := machine.MountTable{All: s.points == nil}
-	for line := range bytes.Lines(raw) {
-		info := lines[maphash.Bytes(s.seed, line)]
-		if info.Where == "" || points[info.Where] != info {
+	return list
+}
+
+// follow takes a difference over; false, and nothing is changed, if mounts that lie on top of others are concerned: for them the order of the whole
+// table matters.
+func (s *mountSource) follow(ev *machine.MountTable, gone, came []machine.MountInfo) bool {
+	left := map[string]machine.MountInfo{}
+	for _, info := range gone {
+		if s.points[info.Where].count != 1 {
+			return false
+		}
+		left[info.Where] = info
+	}
+	seen := map[string]bool{}
+	for _, info := range came {
+		_, leaves := left[info.Where]
+		if seen[info.Where] || s.points[info.Where].count != 0 && !leaves {
+			return false
+		}
+		seen[info.Where] = true
+	}
+	for where := range left {
+		delete(s.points, where)
+	}
+	for _, info := range came {
+		s.points[info.Where] = mountPoint{info, 1}
+		if was, ok := left[info.Where]; !ok || was != info {
+			ev.Mounts = append(ev.Mounts, info)
+		}
+	}
+	for _, info := range gone {
+		if !seen[info.Where] {
+			ev.Gone = append(ev.Gone, info.Where)
+		}
+	}
+	return true
+}
+
+// compare takes a whole table over.
+func (s *mountSource) compare(ev *machine.MountTable, list []machine.MountInfo) {
+	points := make(map[string]mountPoint, len(list))
+	for _, info := range list {
+		points[info.Where] = mountPoint{info, points[info.Where].count + 1} // what is mounted last lies on top
+	}
+	for _, info := range list {
+		if points[info.Where].info != info {
 			continue
 		}
-		if old, ok := s.points[info.Where]; !ok || old != info {
+		if old, ok := s.points[info.Where]; !ok || old.info != info {
 			ev.Mounts = append(ev.Mounts, info)
 		}
 	}
@@ -144,13 +224,7 @@ func (s *mountSource) read() bool {
 			ev.Gone = append(ev.Gone, where)
 		}
 	}
-	s.lines, s.points = lines, points
-	if !ev.All && len(ev.Mounts) == 0 && len(ev.Gone) == 0 {
-		return false
-	}
-	sortByLength(ev.Gone)
-	s.m.submit(ev)
-	return true
+	s.points = points
 }
 
 // mountInfo parses a line of the table, with Where "" for what is no unit.
@@ -222,6 +296,7 @@ func (s *mountSource) takes(exit kernel.Exit) bool {
 		return false
 	}
 	s.exits = append(s.exits, exit)
+	s.restEnd = min(s.restEnd, max(s.lastRead+mountExitUSec, 1))
 	return true
 }
 

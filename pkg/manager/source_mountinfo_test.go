@@ -1,6 +1,17 @@
 package manager
 
-import "testing"
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/muster-init/muster/pkg/engine/machine"
+)
 
 func TestMountOptions(t *testing.T) {
 	for _, test := range []struct{ mount, super, want string }{
@@ -32,5 +43,50 @@ func TestMountInfoLine(t *testing.T) {
 		if got := mountInfo([]byte(line+"\n"), "/run"); got.Where != where {
 			t.Errorf("%s: got %q, want %q", line, got.Where, where)
 		}
+	}
+}
+
+// TestMountTableFollows changes a table at random, and wants the same of following the differences as of comparing whole tables.
+func TestMountTableFollows(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	s := &mountSource{m: &Manager{dirs: directories{runtime: "/run"}}, points: map[string]mountPoint{}}
+	var table []string
+	followed := 0
+	for step := range 3000 {
+		for range 1 + random.IntN(3) {
+			switch at := random.IntN(len(table) + 1); {
+			case at < len(table) && random.IntN(2) == 0:
+				table = slices.Delete(table, at, at+1)
+			case at < len(table) && random.IntN(4) == 0:
+				table[at] = strings.Replace(table[at], "tmpfs rw", "tmpfs rw,x", 1)
+			default:
+				if random.IntN(2) == 0 {
+					at = len(table)
+				}
+				table = slices.Insert(table, at, fmt.Sprintf("%d 1 0:5 / /m%d rw - tmpfs tmpfs rw\n", step, random.IntN(60)))
+			}
+		}
+		raw := []byte(strings.Join(table, ""))
+		want := &mountSource{m: s.m, points: maps.Clone(s.points)}
+		var wanted, got machine.MountTable
+		want.compare(&wanted, want.parse(raw))
+		gone, came := difference(s.raw, raw)
+		if s.follow(&got, s.parse(gone), s.parse(came)) {
+			followed++
+		} else {
+			s.compare(&got, s.parse(raw))
+		}
+		slices.Sort(wanted.Gone)
+		slices.Sort(got.Gone)
+		if diff := cmp.Diff(wanted, got); diff != "" {
+			t.Fatalf("step %d: %s", step, diff)
+		}
+		if !maps.Equal(want.points, s.points) {
+			t.Fatalf("step %d: the tables differ", step)
+		}
+		s.raw = raw
+	}
+	if followed < 100 {
+		t.Errorf("only %d of the differences were followed", followed)
 	}
 }
