@@ -25,6 +25,10 @@ func measureLoaded(ctx context.Context, b *bench, program box.Program, n int) er
 		return err
 	}
 	defer stopBox(inside, c)
+	alone, err := jobTimes(ctx, inside, beforeSamples)
+	if err != nil {
+		return err
+	}
 	// An active target that wants them keeps all of them loaded.
 	if err := c.call(ctx, "StartUnit", k.target(), "ignore-dependencies").Err; err != nil {
 		return err
@@ -40,7 +44,7 @@ func measureLoaded(ctx context.Context, b *bench, program box.Program, n int) er
 	if err := measureReload(ctx, b, program, inside, c, n); err != nil {
 		return err
 	}
-	return measureJobs(ctx, b, program, c, n)
+	return measureJobs(ctx, b, program, inside, alone, n)
 }
 
 // idleTime is how long a manager is left alone before its memory is looked at.
@@ -163,35 +167,67 @@ func checkReloaded(ctx context.Context, c *client) error {
 	return nil
 }
 
-// jobSamples is how many starts and stops the percentiles are of.
-const jobSamples = 200
+// jobSamples is how many starts and stops the percentiles are of, beforeSamples how many are made before the other units are loaded.
+const (
+	jobSamples    = 200
+	beforeSamples = 100
+)
 
 // jobTime bounds the samples where one start takes very long.
 const jobTime = 8 * time.Second
 
-func measureJobs(ctx context.Context, b *bench, program box.Program, c *client, n int) error {
-	if err := c.subscribe(ctx); err != nil {
-		return err
+// jobKinds are the units that are started and stopped one at a time.
+var jobKinds = []string{"simple", "oneshot", "notify"}
+
+// samples are the times of single jobs.
+type samples struct{ starts, stops []time.Duration }
+
+// jobTimes starts and stops each of the probes, on a connection of its own.
+func jobTimes(ctx context.Context, inside *box.Box, count int) (map[string]samples, error) {
+	c, err := connect(ctx, inside)
+	if err != nil {
+		return nil, err
 	}
-	for _, name := range []string{"simple", "oneshot", "notify"} {
+	defer c.close()
+	if err := c.subscribe(ctx); err != nil {
+		return nil, err
+	}
+	all := map[string]samples{}
+	for _, name := range jobKinds {
 		unit := "probe-" + name + ".service"
-		var starts, stops []time.Duration
-		for began := time.Now(); len(starts) < jobSamples && time.Since(began) < jobTime; {
+		var s samples
+		for began := time.Now(); len(s.starts) < count && time.Since(began) < jobTime; {
 			start, err := c.job(ctx, "StartUnit", unit)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			stop, err := c.job(ctx, "StopUnit", unit)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			starts, stops = append(starts, start), append(stops, stop)
+			s.starts, s.stops = append(s.starts, start), append(s.stops, stop)
 		}
-		b.results.add("start one "+name+", p50", n, program.Name, milliseconds, ms(percentile(starts, 50)))
-		b.results.add("start one "+name+", p99", n, program.Name, milliseconds, ms(percentile(starts, 99)))
+		all[name] = s
+	}
+	return all, nil
+}
+
+// measureJobs is about single jobs beside N loaded units, compared with those that were alone.
+func measureJobs(ctx context.Context, b *bench, program box.Program, inside *box.Box, alone map[string]samples, n int) error {
+	beside, err := jobTimes(ctx, inside, jobSamples)
+	if err != nil {
+		return err
+	}
+	for _, name := range jobKinds {
+		s := beside[name]
+		b.results.add("start one "+name+", p50", n, program.Name, milliseconds, ms(percentile(s.starts, 50)))
+		b.results.add("start one "+name+", p99", n, program.Name, milliseconds, ms(percentile(s.starts, 99)))
+		if before := percentile(alone[name].starts, 50); before > 0 {
+			b.results.add("start one "+name+", N loaded to none, p50", n, program.Name, times, float64(percentile(s.starts, 50))/float64(before))
+		}
 		if name == "simple" {
-			b.results.add("stop one simple, p50", n, program.Name, milliseconds, ms(percentile(stops, 50)))
-			b.results.add("stop one simple, p99", n, program.Name, milliseconds, ms(percentile(stops, 99)))
+			b.results.add("stop one simple, p50", n, program.Name, milliseconds, ms(percentile(s.stops, 50)))
+			b.results.add("stop one simple, p99", n, program.Name, milliseconds, ms(percentile(s.stops, 99)))
 		}
 	}
 	return nil

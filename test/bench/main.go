@@ -1,13 +1,14 @@
 // Command bench measures muster beside the real systemd of the same Debian
 // root, in one run on one machine: `make bench`.
 //
-//	bench [-init "systemd muster"] [-n "100 1000"] [-only WORD] [-root NAME]
+//	bench [-init "systemd muster"] [-n "100 1000"] [-only WORD] [-all] [-root NAME]
 //
 // Every measurement boots its own namespace container with nothing in it but
 // the units measured: no journal, no generators, a payload of a few system
 // calls (see tiny.go). Figures are wall time unless a row says otherwise; the
 // ratio column is the first init divided by the last one for what should be
-// small, and the last by the first for rates, so above 1 is better.
+// small, and the last by the first for rates, so above 1 is better. The last
+// column is what was to be reached (see targets.go).
 package main
 
 import (
@@ -30,6 +31,7 @@ type bench struct {
 	root    string
 	tiny    string // host directory of the payloads
 	only    string
+	all     bool // also what takes systemd many minutes
 	results *report
 }
 
@@ -49,12 +51,13 @@ var measurements = []measurement{
 	{name: "timer", max: 10000, run: measureTimers},
 	{name: "mount", max: 2000, run: measureMounts},
 	{name: "socket", max: 16000, run: measureSocket},
+	{name: "device", max: 5000, run: measureDevices},
 	{name: "crashloop", max: 1000, only: true, run: measureCrashLoop},
 }
 
 // oneTimeout bounds one measurement; the slowest known is systemd with 5,000
 // running services.
-const oneTimeout = 10 * time.Minute
+const oneTimeout = 15 * time.Minute
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -68,7 +71,8 @@ func main() {
 func run(ctx context.Context) error {
 	inits := flag.String("init", "systemd muster", "inits to measure")
 	sizes := flag.String("n", "100 1000", "numbers of units")
-	only := flag.String("only", "", "only the measurements whose name contains this: floor, start, running, loaded, hardened, timer, mount, socket, crashloop")
+	only := flag.String("only", "", "only the measurements whose name contains this: floor, start, running, loaded, hardened, timer, mount, socket, device, crashloop")
+	all := flag.Bool("all", false, "also what takes systemd many minutes: every kind of unit at N >= 5000")
 	rootName := flag.String("root", "trixie", "prepared root")
 	flag.Parse()
 	if os.Geteuid() != 0 {
@@ -79,7 +83,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{only: *only, results: newReport(names)}
+	b := &bench{only: *only, all: *all, results: newReport(names)}
 	if b.root, err = spec.Prepare(ctx, os.Stderr); err != nil {
 		return err
 	}

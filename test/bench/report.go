@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -16,6 +17,8 @@ const (
 	perSecond                // more is better
 	mebibytes                // less is better
 	microseconds             // of CPU per unit, less is better
+	percent                  // more is better
+	times                    // less is better
 )
 
 // row is one line of the report: a figure per init.
@@ -30,6 +33,7 @@ type report struct {
 	inits    []string
 	rows     []*row
 	failures []string
+	notes    []string
 }
 
 func newReport(inits []string) *report { return &report{inits: inits} }
@@ -49,54 +53,86 @@ func (r *report) fail(name string, n int, init string, err error) {
 	r.failures = append(r.failures, fmt.Sprintf("%s, N=%d, %s: %v", name, n, init, err))
 }
 
+// note adds a sentence below the table.
+func (r *report) note(text string) { r.notes = append(r.notes, text) }
+
+// figure gives one that was added before.
+func (r *report) figure(name string, n int, init string) (float64, bool) {
+	for _, line := range r.rows {
+		if line.name == name && line.n == n {
+			f, ok := line.figures[init]
+			return f, ok
+		}
+	}
+	return 0, false
+}
+
 // floorName is the column that holds for every init.
 const floorName = "floor"
 
-// print writes the table with the ratio of the first init to the last one.
+// print writes the table: a figure per init, the ratio of the first init to the last one, and what was to be reached.
 func (r *report) print(w io.Writer) {
 	sort.SliceStable(r.rows, func(i, j int) bool { return r.rows[i].n < r.rows[j].n })
 	last := -1
 	for _, line := range r.rows {
 		if line.n != last {
 			last = line.n
-			fmt.Fprintf(w, "\nN = %-42d", line.n)
+			fmt.Fprintf(w, "\nN = %-50d", line.n)
 			for _, name := range r.inits {
-				fmt.Fprintf(w, " %14s", name)
+				fmt.Fprintf(w, " %11s", name)
 			}
-			fmt.Fprintf(w, " %8s\n", "ratio")
+			fmt.Fprintf(w, " %8s  %s\n", "ratio", "target")
 		}
-		fmt.Fprintf(w, "%-46s", line.name)
-		if figure, ok := line.figures[floorName]; ok {
-			fmt.Fprintf(w, " %14s\n", line.unit.text(figure))
-			continue
-		}
-		for _, name := range r.inits {
-			figure, ok := line.figures[name]
-			if !ok {
-				fmt.Fprintf(w, " %14s", "-")
-				continue
-			}
-			fmt.Fprintf(w, " %14s", line.unit.text(figure))
-		}
-		fmt.Fprintf(w, " %8s\n", r.ratio(line))
+		fmt.Fprintln(w, strings.TrimRight(r.line(line), " "))
+	}
+	for _, note := range r.notes {
+		fmt.Fprintf(w, "note: %s\n", note)
 	}
 	for _, failure := range r.failures {
 		fmt.Fprintf(w, "failed: %s\n", failure)
 	}
+	r.summary(w)
+}
+
+func (r *report) line(line *row) string {
+	text := fmt.Sprintf("%-54s", line.name)
+	if figure, ok := line.figures[floorName]; ok {
+		return text + fmt.Sprintf(" %11s", line.unit.text(figure))
+	}
+	for _, name := range r.inits {
+		figure, ok := line.figures[name]
+		if !ok {
+			text += fmt.Sprintf(" %11s", "-")
+			continue
+		}
+		text += fmt.Sprintf(" %11s", line.unit.text(figure))
+	}
+	ratio := ""
+	if value, ok := r.ratio(line); ok {
+		ratio = fmt.Sprintf("%.1fx", value)
+	}
+	text += fmt.Sprintf(" %8s", ratio)
+	if t, ok := targetOf(line); ok {
+		verdict := ""
+		if met, known := r.judge(line, t); known {
+			verdict = map[bool]string{true: "  met", false: "  MISSED"}[met]
+		}
+		text += "  " + t.text(line.unit) + verdict
+	}
+	return text
 }
 
 // ratio is how much better the last init is than the first: above 1 is better.
-func (r *report) ratio(line *row) string {
+func (r *report) ratio(line *row) (ratio float64, ok bool) {
 	first, ok1 := line.figures[r.inits[0]]
 	last, ok2 := line.figures[r.inits[len(r.inits)-1]]
 	if !ok1 || !ok2 || len(r.inits) < 2 || first == 0 || last == 0 {
-		return ""
+		return 0, false
 	}
-	ratio := first / last
-	if line.unit == perSecond {
-		ratio = last / first
+	if line.unit == perSecond || line.unit == percent {
+		return last / first, true
 	}
-	return fmt.Sprintf("%.1fx", ratio)
+	return first / last, true
 }
 
 func (u unit) text(figure float64) string {
@@ -109,6 +145,10 @@ func (u unit) text(figure float64) string {
 		return fmt.Sprintf("%.1f MiB", figure)
 	case microseconds:
 		return fmt.Sprintf("%.0f µs", figure)
+	case percent:
+		return fmt.Sprintf("%.0f %%", figure)
+	case times:
+		return fmt.Sprintf("%.2f", figure)
 	}
 	return fmt.Sprint(figure)
 }

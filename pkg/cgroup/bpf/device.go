@@ -1,6 +1,11 @@
 package bpf
 
-import "golang.org/x/sys/unix"
+import (
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
 
 // Access to a device (BPF_DEVCG_ACC_…).
 const (
@@ -72,6 +77,41 @@ func joined(rules []DeviceRule) (out []DeviceRule) {
 	return out
 }
 
+// devicePrograms are those that were loaded last: most units that limit devices do it in one of a few ways, and a program can be attached to any number
+// of groups, while the verifier takes longer than all the rest of it.
+var devicePrograms struct {
+	sync.Mutex
+	list []deviceEntry // the newest first
+}
+
+type deviceEntry struct {
+	code    []instruction
+	program Program
+}
+
+// deviceProgramsMax bounds the descriptors that are kept for it.
+const deviceProgramsMax = 4
+
+// loadDevices gives a descriptor of its own for the program.
 func loadDevices(rules []DeviceRule) (Program, error) {
-	return load(nameDevices, unix.BPF_PROG_TYPE_CGROUP_DEVICE, unix.BPF_CGROUP_DEVICE, deviceProgram(rules))
+	code := deviceProgram(rules)
+	k := &devicePrograms
+	k.Lock()
+	defer k.Unlock()
+	at := slices.IndexFunc(k.list, func(e deviceEntry) bool { return slices.Equal(e.code, code) })
+	if at < 0 {
+		p, err := load(nameDevices, unix.BPF_PROG_TYPE_CGROUP_DEVICE, unix.BPF_CGROUP_DEVICE, code)
+		if err != nil {
+			return p, err
+		}
+		if len(k.list) == deviceProgramsMax {
+			k.list[deviceProgramsMax-1].program.Close()
+			k.list = k.list[:deviceProgramsMax-1]
+		}
+		k.list = slices.Insert(k.list, 0, deviceEntry{code, p})
+		at = 0
+	}
+	p := k.list[at].program
+	fd, err := unix.FcntlInt(uintptr(p.fd), unix.F_DUPFD_CLOEXEC, 3)
+	return Program{fd, p.name}, err
 }
