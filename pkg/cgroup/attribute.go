@@ -127,8 +127,9 @@ func Files() []string {
 	return list
 }
 
-// Needs are the controllers without which r has no effect.
+// Needs are the controllers without which r has no effect. How a group dies for memory matters only where memory is limited or counted anyway.
 func (r Resources) Needs() Mask {
+	r.MemoryOOMGroup = false
 	var m Mask
 	for _, v := range r.Values() {
 		m |= v.Controller

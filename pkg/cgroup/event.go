@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -68,6 +69,9 @@ func (t *Tree) addWatch(path string, which int, file string) error {
 		return fmt.Errorf("cgroup %s: watch: %w", t.Absolute(path), unix.ENOSPC)
 	}
 	wd, err := t.watch.in.Watch(t.Dir(path)+"/"+file, unix.IN_MODIFY)
+	if g.parent == nil && errors.Is(err, unix.ENOENT) {
+		return nil // the root of the whole hierarchy has no such file, and always has processes
+	}
 	if err != nil {
 		return fmt.Errorf("cgroup %s: %w", t.Absolute(path), err)
 	}

@@ -61,6 +61,17 @@ func memoryLimit(normal unit.Limit, then unit.Opt[unit.Limit], total machineTota
 	return normal.Resolve(total.memory)
 }
 
+// diesTogether reports whether the kernel is to kill all processes of a unit when it kills one for memory: OOMPolicy=kill.
+func diesTogether(u *unit.Unit) bool {
+	switch u.Type {
+	case unit.TypeService:
+		return u.GetService().OOMPolicy == "kill"
+	case unit.TypeScope:
+		return u.GetScope().OOMPolicy == "kill"
+	}
+	return false
+}
+
 // atStartup prefers a setting for the boot and the shutdown while one of them is under way.
 func atStartup(startup bool, then, normal unit.Opt[unit.Limit]) unit.Opt[unit.Limit] {
 	if startup && then.Set {

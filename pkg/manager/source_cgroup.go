@@ -209,6 +209,7 @@ func (c *cgroups) realize(name string) (ok bool) {
 	cfg := u.Config().GetCgroup()
 	g := c.inner[name]
 	r := resourcesOf(cfg, c.slicesOf(u.Config()), c.m.totals(), c.startup())
+	r.MemoryOOMGroup = diesTogether(u.Config())
 	if g != nil {
 		r.IODevices = ioDevices(cfg, g.devices)
 	}
