@@ -162,11 +162,13 @@ type goroutine struct {
 }
 
 var goroutines = []goroutine{
+	{"pkg/kernel/reach/reach.go", "Apart", true, "the same for looks at many files"},
+	{"pkg/kernel/reach/reach.go", "Do", true, "a look at a file that may hang; the caller waits for a bounded time"},
 	{"pkg/kernel/signal_other.go", "InstallSignals", false, "where there is no handler in assembly, os/signal has to be read"},
 	{"pkg/kernel/thread.go", "ReserveThreads", false, "they only make threads, before the loop begins, and end"},
 	{"pkg/manager/source_autofs.go", "expireAutomount", false, "one call a unit that lasts as long as the unmounting; workers.one recovers and hands over to the loop"},
 	{"pkg/manager/watchdog.go", "command", true, "a driver of a hardware watchdog may hang: its calls are made off the loop, in order, and not by workers that foreign paths hold up"},
-	{"pkg/manager/worker.go", "add", true, "the one place for work that may block; results reach the loop as closures in a queue"},
+	{"pkg/manager/worker.go", "start", true, "the one place for work that may block; results reach the loop as closures in a queue"},
 }
 
 // Goroutines finds go statements in the packages of PID 1 that aren't in the table. The loop owns all state; a second

@@ -9,6 +9,7 @@ import (
 	"github.com/muster-init/muster/pkg/bus"
 	"github.com/muster-init/muster/pkg/engine"
 	"github.com/muster-init/muster/pkg/install"
+	"github.com/muster-init/muster/pkg/kernel/reach"
 )
 
 const changesSig = "a(sss)"
@@ -273,10 +274,19 @@ func (s *Server) files() *fileStates {
 	now := s.b.Now().Monotonic
 	if s.fileStates == nil || now >= s.fileStates.until {
 		p := s.paths()
-		s.fileStates = &fileStates{until: now + fileStatesUSec, links: install.ReadLinks(p), byName: map[string]string{}, presets: install.ReadPresets(p)}
+		f := &fileStates{until: now + fileStatesUSec, byName: map[string]string{}}
+		var links *install.Links
+		var presets []install.Preset
+		if reach.Apart(unitFileLooks, func() { links, presets = install.ReadLinks(p), install.ReadPresets(p) }) == nil {
+			f.links, f.presets = links, presets
+		}
+		s.fileStates = f
 	}
 	return s.fileStates
 }
+
+// unitFileLooks names the looks at unit files that this needs: they go through all directories, which may hang.
+const unitFileLooks = "unit files"
 
 func (s *Server) unitFileState(u *engine.Unit) string {
 	if u.Config().FragmentPath == "" {
@@ -284,12 +294,17 @@ func (s *Server) unitFileState(u *engine.Unit) string {
 	}
 	f := s.files()
 	state, ok := f.byName[u.Name()]
-	if !ok {
-		var err error
-		if state, err = f.links.State(u.Name()); err != nil {
-			state = ""
+	if !ok && f.links != nil {
+		var found string
+		name := u.Name()
+		if reach.Apart(unitFileLooks, func() {
+			if s, err := f.links.State(name); err == nil {
+				found = s
+			}
+		}) == nil {
+			state = found
 		}
-		f.byName[u.Name()] = state
+		f.byName[name] = state
 	}
 	return state
 }

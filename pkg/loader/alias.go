@@ -60,7 +60,7 @@ func (x *Index) resolveAliases() {
 // inPath reports whether a directory is one of the search path, under whatever name (a merged /usr).
 func (x *Index) inPath(dir string) bool {
 	var st unix.Stat_t
-	if unix.Stat(dir, &st) != nil {
+	if statPath(dir, &st) != nil {
 		return false
 	}
 	return x.dirIDs[identity{ino: st.Ino, size: int64(st.Dev)}]

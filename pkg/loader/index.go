@@ -1,12 +1,14 @@
 package loader
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/muster-init/muster/pkg/kernel/reach"
 	"github.com/muster-init/muster/pkg/unit"
 )
 
@@ -21,7 +23,8 @@ type Index struct {
 	dirIDs   map[identity]bool // inode and device of dirs
 	dirTimes []int64           // when each of dirs was changed last, ns
 	problems []string
-	began    int64 // when the scan began, ns since the epoch
+	silent   []string // directories that gave no answer
+	began    int64    // when the scan began, ns since the epoch
 }
 
 // subdir is a directory NAME.d, NAME.wants, … with the entries that matter.
@@ -46,7 +49,7 @@ var linkKinds = []struct {
 	kind   unit.DepType
 }{{".wants", unit.DepWants}, {".requires", unit.DepRequires}, {".upholds", unit.DepUpholds}}
 
-// Scan lists the directories. What can't be listed is left out.
+// Scan lists the directories. What can't be listed is left out; for what doesn't answer see [Index.Inherit].
 func Scan(path []string) *Index {
 	x := &Index{dropins: map[string][]subdir{}, links: map[string][]subdir{}, aliases: map[string][]string{},
 		dirIDs: map[identity]bool{}, began: time.Now().UnixNano()}
@@ -55,7 +58,12 @@ func Scan(path []string) *Index {
 			continue
 		}
 		var st unix.Stat_t
-		if unix.Stat(dir, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		err := statPath(dir, &st)
+		if errors.Is(err, reach.ErrHangs) {
+			x.noAnswer(dir, err)
+			continue
+		}
+		if err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
 			continue
 		}
 		id := identity{ino: st.Ino, size: int64(st.Dev)}
@@ -73,11 +81,19 @@ func Scan(path []string) *Index {
 	return x
 }
 
+// noAnswer notes a directory that hangs.
+func (x *Index) noAnswer(dir string, err error) {
+	if errors.Is(err, reach.ErrHangs) {
+		x.silent = append(x.silent, dir)
+		x.problems = append(x.problems, err.Error()+"; what was in it before still counts")
+	}
+}
+
 // stale reports whether an entry was added to or removed from one of the directories since they were listed.
 func (x *Index) stale() bool {
 	for i, dir := range x.dirs {
 		var st unix.Stat_t
-		if unix.Stat(dir, &st) != nil || st.Mtim.Nano() != x.dirTimes[i] {
+		if statPath(dir, &st) != nil || st.Mtim.Nano() != x.dirTimes[i] {
 			return true
 		}
 	}
@@ -85,22 +101,27 @@ func (x *Index) stale() bool {
 }
 
 func (x *Index) scanDir(dir string) {
-	_ = eachEntry(dir, func(name string, st *unix.Stat_t, fd int) {
-		switch st.Mode & unix.S_IFMT {
+	err := eachEntry(dir, func(e *entry) {
+		switch e.st.Mode & unix.S_IFMT {
 		case unix.S_IFDIR:
-			x.addSubdir(dir, name)
+			x.addSubdir(dir, e.name)
 		case unix.S_IFREG:
-			if unit.ValidName(name, unit.NameAny) {
-				x.files = append(x.files, x.regular(dir, name, st))
+			if unit.ValidName(e.name, unit.NameAny) {
+				x.files = append(x.files, x.regular(e))
 			}
 		case unix.S_IFLNK:
-			if unit.ValidName(name, unit.NameAny) {
-				x.files = append(x.files, x.link(dir, name, st, fd))
-			} else if hasSubdirSuffix(name) {
-				x.addSubdir(dir, name)
+			if unit.ValidName(e.name, unit.NameAny) {
+				x.files = append(x.files, x.link(e))
+			} else if hasSubdirSuffix(e.name) {
+				x.addSubdir(dir, e.name)
+			}
+		case 0: // it doesn't answer
+			if hasSubdirSuffix(e.name) {
+				x.addSubdir(dir, e.name)
 			}
 		}
 	})
+	x.noAnswer(dir, err)
 }
 
 func hasSubdirSuffix(name string) bool {
@@ -120,15 +141,16 @@ func (x *Index) addSubdir(dir, name string) {
 	path := dir + "/" + name
 	if strings.HasSuffix(name, ".d") {
 		s := subdir{path: path, mtime: modified(path)}
-		_ = eachEntry(path, func(entry string, st *unix.Stat_t, fd int) {
-			if strings.HasSuffix(entry, ".conf") && entry[0] != '.' {
-				f := x.regular(path, entry, st)
-				if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-					f = x.link(path, entry, st, fd)
+		err := eachEntry(path, func(e *entry) {
+			if strings.HasSuffix(e.name, ".conf") && e.name[0] != '.' {
+				f := x.regular(e)
+				if e.st.Mode&unix.S_IFMT == unix.S_IFLNK {
+					f = x.link(e)
 				}
 				s.entries = append(s.entries, f)
 			}
 		})
+		x.noAnswer(path, err)
 		x.dropins[name] = append(x.dropins[name], s)
 		return
 	}
@@ -138,48 +160,48 @@ func (x *Index) addSubdir(dir, name string) {
 			continue
 		}
 		s := subdir{path: path, kind: l.kind, mtime: modified(path)}
-		_ = eachEntry(path, func(entry string, st *unix.Stat_t, fd int) {
+		err := eachEntry(path, func(e *entry) {
 			switch {
-			case !unit.ValidName(entry, unit.NameAny):
-			case st.Mode&unix.S_IFMT == unix.S_IFLNK:
-				s.entries = append(s.entries, x.link(path, entry, st, fd))
+			case !unit.ValidName(e.name, unit.NameAny):
+			case e.st.Mode&unix.S_IFMT == unix.S_IFLNK:
+				s.entries = append(s.entries, x.link(e))
 			default:
-				x.problems = append(x.problems, path+"/"+entry+": is not a symlink, ignoring it")
+				x.problems = append(x.problems, e.path+": is not a symlink, ignoring it")
 			}
 		})
+		x.noAnswer(path, err)
 		x.links[owner] = append(x.links[owner], s)
 	}
 }
 
 func modified(path string) int64 {
 	var st unix.Stat_t
-	if unix.Stat(path, &st) != nil {
+	if statPath(path, &st) != nil {
 		return 0
 	}
 	return st.Mtim.Nano()
 }
 
 // regular is the entry of a file that is not a link.
-func (x *Index) regular(dir, name string, st *unix.Stat_t) file {
-	return file{path: dir + "/" + name, nameAt: uint16(len(dir) + 1), id: identityOf(st), masked: st.Size == 0, fresh: x.isFresh(st)}
+func (x *Index) regular(e *entry) file {
+	return file{path: e.path, nameAt: e.nameAt(), id: identityOf(&e.st), masked: e.st.Size == 0, fresh: x.isFresh(&e.st)}
 }
 
 // isFresh reports whether a file changed so late that a change after the scan could leave its identity as it is.
 func (x *Index) isFresh(st *unix.Stat_t) bool { return st.Ctim.Nano() > x.began-freshNSec }
 
 // link reads a symbolic link. What it leads to outside of its directory may change without the link: the identity takes the target's in.
-func (x *Index) link(dir, name string, st *unix.Stat_t, fd int) file {
-	f := file{path: dir + "/" + name, nameAt: uint16(len(dir) + 1), id: identityOf(st), fresh: x.isFresh(st)}
-	var buf [unix.PathMax]byte
-	n, err := unix.Readlinkat(fd, name, buf[:])
-	if err != nil {
+func (x *Index) link(e *entry) file {
+	f := file{path: e.path, nameAt: e.nameAt(), id: identityOf(&e.st), fresh: x.isFresh(&e.st)}
+	target := e.readlink()
+	if target == "" {
 		return f
 	}
-	f.link = &link{target: string(buf[:n])}
+	f.link = &link{target: target}
 	var to unix.Stat_t
 	if f.link.target == "/dev/null" {
 		f.masked = true
-	} else if unix.Fstatat(fd, name, &to, 0) == nil {
+	} else if e.stat(&to) == nil {
 		t := identityOf(&to)
 		f.id.mtime ^= t.mtime
 		f.id.ctime ^= t.ctime

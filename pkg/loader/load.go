@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/muster-init/muster/pkg/kernel/reach"
 	"github.com/muster-init/muster/pkg/unit"
 )
 
@@ -94,6 +95,7 @@ func (l *Loader) Load(name string) *unit.Unit {
 		// without a file, and a listing only when one of them changed again. The index itself stays what the loaded units were made from.
 		if l.extra == nil || l.extra.stale() {
 			l.extra = Scan(l.path)
+			l.extra.Inherit(l.path, l.index)
 		}
 		if later := l.extra.Resolve(name); later.Fragment != "" {
 			x, r = l.extra, later
@@ -176,8 +178,17 @@ func lastSlash(s string) int {
 	return 0
 }
 
-// readFile reads a regular file of bounded size. A fifo or a device in place of a unit file does not block.
+// readFile reads a regular file of bounded size. A fifo or a device in place of a unit file does not block, nor does a file system that hangs.
 func readFile(path string) (string, error) {
+	var text string
+	var err error
+	if hangs := reach.Do(path, func() { text, err = readRegular(path) }); hangs != nil {
+		return "", hangs
+	}
+	return text, err
+}
+
+func readRegular(path string) (string, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return "", &os.PathError{Op: "open", Path: path, Err: err}
@@ -219,13 +230,12 @@ func readFile(path string) (string, error) {
 // AddTransient makes the index know a fragment that was just written below the transient directory, without a new scan.
 func (l *Loader) AddTransient(name, path string) {
 	l.version++
-	var st unix.Stat_t
-	if unix.Lstat(path, &st) != nil {
+	e := entry{at: unix.AT_FDCWD, path: path, name: path[lastSlash(path)+1:]}
+	if unix.Lstat(path, &e.st) != nil {
 		return
 	}
-	f := l.index.regular(path[:lastSlash(path)], path[lastSlash(path)+1:], &st)
 	l.index.files.remove(name, path)
-	l.index.files.first(f)
+	l.index.files.first(l.index.regular(&e))
 }
 
 // RefreshDropIns lists the directories NAME.d of one unit again, after a drop-in of it was written or removed.
@@ -236,7 +246,7 @@ func (l *Loader) RefreshDropIns(name string) {
 	seen := map[identity]bool{} // directories may be there now that were not when the index was made
 	for _, dir := range l.path {
 		var st, sub unix.Stat_t
-		if dir == "" || unix.Stat(dir, &st) != nil || unix.Stat(dir+"/"+key, &sub) != nil {
+		if dir == "" || statPath(dir, &st) != nil || statPath(dir+"/"+key, &sub) != nil {
 			continue
 		}
 		if id := (identity{ino: st.Ino, size: int64(st.Dev)}); !seen[id] {

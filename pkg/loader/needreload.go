@@ -1,11 +1,11 @@
 package loader
 
 import (
-	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/muster-init/muster/pkg/kernel/reach"
 	"github.com/muster-init/muster/pkg/unit"
 )
 
@@ -50,19 +50,14 @@ func (x *Index) changed(names []string, fragment string) bool {
 
 // currentIdentity looks at a file as the scan does.
 func (x *Index) currentIdentity(path string) identity {
-	var st unix.Stat_t
-	if unix.Lstat(path, &st) != nil {
+	e := entry{at: unix.AT_FDCWD, path: path, name: path[lastSlash(path)+1:]}
+	if reach.Stat(e.at, path, path, unix.AT_SYMLINK_NOFOLLOW, &e.st) != nil {
 		return identity{}
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-		return identityOf(&st)
+	if e.st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return identityOf(&e.st)
 	}
-	dir, err := os.Open(path[:lastSlash(path)])
-	if err != nil {
-		return identity{}
-	}
-	defer dir.Close()
-	return x.link(path[:lastSlash(path)], path[lastSlash(path)+1:], &st, int(dir.Fd())).id
+	return x.link(&e).id
 }
 
 func (x *Index) changedDropIn(path string) bool {

@@ -27,7 +27,11 @@ func (m *Manager) prepareMount(e machine.PrepareMount) {
 		return
 	}
 	c, where := *u.GetMount(), mount.Where(u)
-	m.open(e.Token, nil)
+	limit := c.TimeoutUSec
+	if limit == 0 {
+		limit = slowQueryUSec
+	}
+	m.openSlow(e.Token, limit, machine.MountPrepared{Token: e.Token, Message: "Mount path " + where + " or what is to be mounted gives no answer."})
 	queued := m.work.add(func() func() {
 		problem, note := makeMountPoint(c.What, where, hasMountOption(c.Options, "bind", "rbind"), os.FileMode(c.DirectoryMode).Perm())
 		return func() {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/muster-init/muster/pkg/condition"
 	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/unit"
 )
 
@@ -19,18 +21,68 @@ func (m *Manager) open(token machine.Token, cancel func()) {
 	m.queries[token] = cancel
 }
 
+// slowQueryUSec is how long an answer may take that a file system has to give, where the unit sets no time of its own.
+const slowQueryUSec = 30_000_000
+
+// slowQuery is what is answered when the file system gives no answer.
+type slowQuery struct {
+	until  uint64 // monotonic µs
+	giveUp machine.Event
+}
+
+// openSlow is open for a query that nothing else gives up; usec is how long it may take, slowQueryUSec at most.
+func (m *Manager) openSlow(token machine.Token, usec uint64, giveUp machine.Event) {
+	m.open(token, nil)
+	if m.slow == nil {
+		m.slow = map[machine.Token]slowQuery{}
+	}
+	until := kernel.Monotonic() + min(usec, slowQueryUSec)
+	m.slow[token] = slowQuery{until, giveUp}
+	if len(m.slow) == 1 || until < m.slowAt {
+		m.slowAt = until
+		m.alarms.set("slow queries", until, m.giveUpSlow)
+	}
+}
+
+// giveUpSlow answers what has taken too long, oldest tokens first. The workers stay where they are until the file system answers.
+func (m *Manager) giveUpSlow() {
+	now := kernel.Monotonic()
+	var late []machine.Token
+	next := uint64(machine.Never)
+	for token, q := range m.slow {
+		if _, open := m.queries[token]; !open {
+			delete(m.slow, token)
+		} else if q.until <= now {
+			late = append(late, token)
+		} else {
+			next = min(next, q.until)
+		}
+	}
+	slices.Sort(late)
+	for _, token := range late {
+		q := m.slow[token]
+		delete(m.slow, token)
+		m.answer(token, q.giveUp)
+	}
+	if m.slowAt = next; next != machine.Never {
+		m.alarms.set("slow queries", next, m.giveUpSlow)
+	}
+}
+
 // answer delivers the answer of a slow query if it is still open.
 func (m *Manager) answer(token machine.Token, ev machine.Event) {
 	if _, ok := m.queries[token]; !ok {
 		return
 	}
 	delete(m.queries, token)
+	delete(m.slow, token)
 	m.submit(ev)
 }
 
 func (m *Manager) cancelQuery(token machine.Token) {
 	if cancel, ok := m.queries[token]; ok {
 		delete(m.queries, token)
+		delete(m.slow, token)
 		if cancel != nil {
 			cancel()
 		}
@@ -49,7 +101,7 @@ func (m *Manager) testConditions(e machine.TestConditions) {
 		m.submit(testAll(e.Token, facts, u))
 		return
 	}
-	m.open(e.Token, nil)
+	m.openSlow(e.Token, slowQueryUSec, unanswered(e.Token, u))
 	queued := m.work.add(func() func() {
 		ev := testAll(e.Token, facts, u)
 		return func() { m.answer(e.Token, ev) }
@@ -57,6 +109,26 @@ func (m *Manager) testConditions(e machine.TestConditions) {
 	if !queued {
 		m.answer(e.Token, machine.ConditionsTested{Token: e.Token, Failed: "the manager is too busy to test conditions"})
 	}
+}
+
+// unanswered is the result when a path of a condition or an assert gives no answer: what can't be told doesn't hold.
+func unanswered(token machine.Token, u *unit.Unit) machine.ConditionsTested {
+	const why = "a path in it gives no answer"
+	ev := machine.ConditionsTested{Token: token}
+	for _, c := range u.Conditions {
+		if condition.MayBlock([]unit.Condition{c}) {
+			ev.Failed = condition.Text(c) + " (" + why + ")"
+			return ev
+		}
+	}
+	ev.ConditionsMet = true
+	for _, c := range u.Asserts {
+		if condition.MayBlock([]unit.Condition{c}) {
+			ev.Failed = condition.Text(c) + " (" + why + ")"
+			break
+		}
+	}
+	return ev
 }
 
 func testAll(token machine.Token, facts *condition.Facts, u *unit.Unit) machine.ConditionsTested {

@@ -79,7 +79,9 @@ type Manager struct {
 	replies          map[machine.Reply]func(machine.SendReply)
 	nextReply        machine.Reply
 
-	queries       map[machine.Token]func() // open slow queries and how to cancel them
+	queries       map[machine.Token]func()    // open slow queries and how to cancel them
+	slow          map[machine.Token]slowQuery // those of them that are given up some time
+	slowAt        uint64                      // when the next of them is
 	sock          sockets
 	watched       map[int32]int // pid → pidfd of processes that aren't our children
 	childrenEnded bool

@@ -73,6 +73,11 @@ func (m *Manager) requestReexec(failed func(error)) {
 		return
 	}
 	m.trial = &proof{waiters: []func(error){failed}}
+	if held := m.work.longest(); held > heldUpAfter && !m.reloading {
+		// execve(2) waits for all threads to die, and one that waits for an answer of a dead server may never do.
+		m.proofEnded(fmt.Errorf("a look at a file system that does not answer has been under way for %d s: the manager can't be executed again before that ends", int(held.Seconds())))
+		return
+	}
 	m.log.info("", "Reexecution requested.")
 	path, err := nextImage()
 	if err != nil {

@@ -47,6 +47,7 @@ func (m *Manager) reloaded(now *loader.Index, version uint64) {
 	if m.src.Version() != version {
 		now = loader.Scan(m.src.Path()) // a transient unit was made meanwhile: the list would miss it
 	}
+	now.Inherit(m.src.Path(), m.src.Index())
 	changes := loader.Compare(m.src.Index(), now)
 	m.src.Use(now)
 	var changed []string

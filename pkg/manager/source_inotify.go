@@ -59,7 +59,7 @@ func (m *Manager) watchPaths(e machine.WatchPaths) {
 		return
 	}
 	cfg := *u.GetPath()
-	m.open(e.Token, nil)
+	m.openSlow(e.Token, slowQueryUSec, machine.PathsWatched{Token: e.Token, Message: "a path gives no answer"})
 	queued := m.work.add(func() func() {
 		if e.Make {
 			makeWatched(&cfg)

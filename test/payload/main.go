@@ -27,6 +27,7 @@
 //	orphans:N            N children that end when nobody waits for them any more
 //	gpt:OUT,TYPE=FILE,…  a disk image with partitions, see image.go
 //	verity:DATA,HASHES   hashes of an image for dm-verity; the root hash is printed
+//	hangfs:KIND,DIR[,NAME…]  mount a file system that hangs, see hangfs.go
 //	hostile:KIND[,N]     misbehave on the private socket, see hostile.go
 //
 // SIG is a name such as TERM. A step that fails ends the program with 99.
@@ -88,6 +89,7 @@ func init() {
 		"client": client, "hold": hold, "serve": serve, "drain": drain, "sockets": sockets, "mqsend": mqSend,
 		"notifyflood": notifyFlood, "notifyodd": notifyOdd, "openfiles": openFiles, "orphans": orphans, "hostile": hostile,
 		"gpt": gpt, "verity": verityData,
+		"hangfs": hangFS,
 	}
 }
 

@@ -41,6 +41,12 @@ func bootProgram(t *testing.T, programs string) *box.Box {
 // bootFiles is bootProgram with further files in the root, and with nothing started beside what boots.
 func bootFiles(t *testing.T, programs string, more map[string]string) *box.Box {
 	t.Helper()
+	return bootBinds(t, programs, more)
+}
+
+// bootBinds is bootFiles with further files of the host.
+func bootBinds(t *testing.T, programs string, more map[string]string, binds ...box.Bind) *box.Box {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("needs root: run `sudo make test`")
 	}
@@ -60,6 +66,7 @@ func bootFiles(t *testing.T, programs string, more map[string]string) *box.Box {
 	if err != nil {
 		t.Fatal(err)
 	}
+	program.Binds = append(program.Binds, binds...)
 	if programs != "" {
 		program.Path = "/opt/muster/muster"
 		program.Binds = append(program.Binds, box.Bind{Source: programs, Target: "/opt/muster"})
