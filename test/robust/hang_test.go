@@ -131,7 +131,7 @@ func TestHangingUnitDirectories(t *testing.T) {
 			b := withPayload(t, nil)
 			before := steady(t, b)
 			// Generators look there, too, and hang: those of Debian are left out.
-			shell(t, b, "mkdir -p /etc/systemd/system-generators; for g in /usr/lib/systemd/system-generators/*; do ln -s /dev/null /etc/systemd/system-generators/; done")
+			shell(t, b, "mkdir -p /etc/systemd/system-generators; for g in /usr/lib/{systemd,muster}/system-generators/*; do ln -sf /dev/null /etc/systemd/system-generators/${g##*/}; done")
 			end := hang(t, b, test.kind+","+test.dir+test.names)
 			for range 2 {
 				shell(t, b, "timeout 25 systemctl daemon-reload")
