@@ -146,7 +146,7 @@ func TestGoroutinesFindsPlanted(t *testing.T) {
 
 type w struct{}
 
-func (w w) add() {
+func (w w) start() {
 	go w.good()
 	go w.bad()
 }
