@@ -22,14 +22,15 @@ type encodeBackend struct {
 	l *loader.Loader
 }
 
-func (b *encodeBackend) Engine() *engine.Engine       { return b.e }
-func (b *encodeBackend) Loader() *loader.Loader       { return b.l }
-func (b *encodeBackend) Usage(string) Usage           { return Usage{} }
-func (b *encodeBackend) ControlGroup(string) string   { return "" }
-func (b *encodeBackend) Now() machine.Instant         { return machine.Instant{Monotonic: 1} }
-func (b *encodeBackend) Facts() Facts                 { return Facts{} }
-func (b *encodeBackend) Config() *unit.ManagerConfig  { return unit.DefaultManagerConfig(true) }
-func (b *encodeBackend) ControlGroupID(string) uint64 { return 0 }
+func (b *encodeBackend) Engine() *engine.Engine        { return b.e }
+func (b *encodeBackend) Loader() *loader.Loader        { return b.l }
+func (b *encodeBackend) Usage(string) Usage            { return Usage{} }
+func (b *encodeBackend) ControlGroup(string) string    { return "" }
+func (b *encodeBackend) Now() machine.Instant          { return machine.Instant{Monotonic: 1} }
+func (b *encodeBackend) Facts() Facts                  { return Facts{} }
+func (b *encodeBackend) Config() *unit.ManagerConfig   { return unit.DefaultManagerConfig(true) }
+func (b *encodeBackend) ControlGroupID(string) uint64  { return 0 }
+func (b *encodeBackend) LiveMountResult(string) string { return "" }
 
 // loadedServer has services from these texts, named 0.service, 1.service…
 func loadedServer(tb testing.TB, texts ...string) *Server {
