@@ -26,6 +26,16 @@ func PrivateMounts(u *unit.Unit) bool {
 	return b.p.Sandbox != nil && b.p.Sandbox.MountNamespace
 }
 
+// Sockets makes the plan that makes sockets for u and sends them through fd.
+func Sockets(u *unit.Unit, ctx Context, kinds [][3]int32, fd int32) *plan.Plan {
+	s := u.GetSandbox()
+	return &plan.Plan{
+		Unit: u.Name, Phase: "listen", UserMode: ctx.UserMode, Tier: plan.TierExecutor, Reasons: []string{"sockets"},
+		Paths: []string{"listen"}, Argv: []string{"listen"}, StatusFD: plan.None, IdleFD: plan.None, NUMAPolicy: -1,
+		FDs: []int32{fd}, Sockets: &plan.Sockets{Kinds: kinds, NetNS: s.NetworkNamespacePath, PrivateNet: s.PrivateNetwork && s.NetworkNamespacePath == ""},
+	}
+}
+
 // LiveMount makes the plan that mounts something into the view of the process
 // behind pidfd, one of u. Of an m.Image only the options are given.
 func LiveMount(u *unit.Unit, ctx Context, m plan.LiveMount, pidfd int32) *plan.Plan {

@@ -27,6 +27,8 @@ type Options struct {
 	// interface, that lives as long as a socket in it.
 	NetNS      string
 	PrivateNet bool
+	// Made are sockets of the kinds that Internet lists, in that order, to be used instead of new ones. Open takes them over.
+	Made []int
 	// Warn gets what went wrong without keeping the listener from working, as systemd only logs it.
 	Warn func(format string, args ...any)
 	// USB are the descriptors and strings files of a USB function, from the service.
@@ -41,6 +43,11 @@ func Open(s *unit.Socket, o Options) (ports []Port, err error) {
 	if o.Warn == nil {
 		o.Warn = func(string, ...any) {}
 	}
+	defer func() {
+		for _, fd := range o.Made {
+			_ = unix.Close(fd)
+		}
+	}()
 	if o.NetNS != "" || o.PrivateNet {
 		back, err := enterNetNS(o.NetNS)
 		if err != nil {

@@ -68,6 +68,41 @@ func interfaceIndex(name string) (uint32, error) {
 	return uint32(i.Index), nil
 }
 
+// Kind is what socket(2) is told.
+type Kind struct{ Family, Type, Protocol int }
+
+func (k Kind) internet() bool { return k.Family == unix.AF_INET || k.Family == unix.AF_INET6 }
+
+// Make makes a socket.
+func (k Kind) Make() (int, error) {
+	fd, err := unix.Socket(k.Family, k.Type|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, k.Protocol)
+	if k.Protocol == unix.IPPROTO_MPTCP && (errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ENOPROTOOPT)) {
+		// A kernel without MPTCP speaks plain TCP, which every MPTCP peer falls back to.
+		fd, err = unix.Socket(k.Family, k.Type|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	}
+	return fd, err
+}
+
+// Internet lists the sockets for internet addresses that Open will need.
+func Internet(s *unit.Socket) []Kind {
+	var list []Kind
+	for _, l := range s.Listen {
+		a, err := value.ParseListen(l.Address)
+		if err != nil || l.Kind != "Stream" && l.Kind != "Datagram" && l.Kind != "SequentialPacket" {
+			continue
+		}
+		k := Kind{unix.AF_INET, socketType(l.Kind, a), int(s.SocketProtocol)}
+		switch {
+		case a.Family == value.ListenIPv6 && !(a.PortOnly && !haveIPv6()):
+			k.Family = unix.AF_INET6
+		case a.Family != value.ListenIPv4 && a.Family != value.ListenIPv6:
+			continue
+		}
+		list = append(list, k)
+	}
+	return list
+}
+
 // openSocket makes, binds and listens.
 func openSocket(s *unit.Socket, a value.ListenAddress, kind string, o *Options) (int, error) {
 	family, sa, err := sockaddr(a)
@@ -75,16 +110,14 @@ func openSocket(s *unit.Socket, a value.ListenAddress, kind string, o *Options) 
 		return -1, err
 	}
 	typ := socketType(kind, a)
-	protocol := 0
+	k := Kind{family, typ, 0}
+	var fd int
 	if family == unix.AF_INET || family == unix.AF_INET6 {
-		protocol = int(s.SocketProtocol)
+		k.Protocol = int(s.SocketProtocol)
 	}
-	fd, err := unix.Socket(family, typ|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
-	if protocol == unix.IPPROTO_MPTCP && (errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ENOPROTOOPT)) {
-		// A kernel without MPTCP speaks plain TCP, which every MPTCP peer falls back to.
-		fd, err = unix.Socket(family, typ|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	}
-	if err != nil {
+	if len(o.Made) > 0 && k.internet() {
+		fd, o.Made = o.Made[0], o.Made[1:]
+	} else if fd, err = k.Make(); err != nil {
 		return -1, err
 	}
 	err = prepare(fd, family, s, o)

@@ -145,6 +145,20 @@ func (c *cgroups) programSettings(u *unit.Unit) (s bpf.Settings, missing []strin
 	return s, missing
 }
 
+// filtersSockets says whether programs of its group or of a slice above are about the sockets of a unit.
+func (c *cgroups) filtersSockets(u *unit.Unit) bool {
+	if c.tree == nil || !c.tree.Status().Writable {
+		return false
+	}
+	s, _ := c.programSettings(u)
+	wanted := s.Count || len(s.Allow)+len(s.Deny)+len(s.BindAllow)+len(s.BindDeny)+len(s.Foreign) > 0 || s.LimitInterfaces || s.BoundInterface != 0
+	for _, above := range c.slicesOf(u) {
+		wanted = wanted || above.IPAccounting.Or(false) || above.RestrictNetworkInterfaces.Set || above.BindNetworkInterface != "" ||
+			len(above.SocketBindAllow)+len(above.SocketBindDeny)+len(above.IPIngressFilterPath)+len(above.IPEgressFilterPath)+len(above.BPFProgram) > 0
+	}
+	return wanted && c.programsAvailable() == nil
+}
+
 // absentInterface is an index that no interface has.
 const absentInterface = 1<<31 - 1
 

@@ -13,8 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/listen"
+	"github.com/muster-init/muster/pkg/spawn"
 	"github.com/muster-init/muster/pkg/unit"
 )
 
@@ -75,18 +77,108 @@ func (m *Manager) openSockets(e machine.OpenSockets) {
 	opt := listen.Options{NetNS: u.GetSandbox().NetworkNamespacePath, PrivateNet: u.GetSandbox().PrivateNetwork, USB: m.usbFunction(u), Warn: func(format string, args ...any) {
 		warnings = append(warnings, fmt.Sprintf(format, args...))
 	}}
+	if kinds := listen.Internet(s); len(kinds) > 0 && m.cg.filtersSockets(u) {
+		m.makeSockets(e, u, kinds, func(made []int) {
+			opt.Made = made
+			m.listen(e, s, opt, &warnings)
+		})
+		return
+	}
+	m.listen(e, s, opt, &warnings)
+}
+
+func (m *Manager) listen(e machine.OpenSockets, s *unit.Socket, opt listen.Options, warnings *[]string) {
 	queued := m.socketWork(e.Unit, func() func() {
+		var home error
+		if opt.PrivateNet && len(opt.Made) > 0 {
+			// All of its sockets are in one namespace.
+			ns, err := unix.IoctlRetInt(opt.Made[0], unix.SIOCGSKNS)
+			if err == nil {
+				defer unix.Close(ns)
+				opt.NetNS, opt.PrivateNet = fmt.Sprintf("/proc/self/fd/%d", ns), false
+			}
+			home = err
+		}
 		ports, err := listen.Open(s, opt)
+		err = errors.Join(home, err)
 		return func() {
-			for _, w := range warnings {
+			for _, w := range *warnings {
 				m.log.warning(e.Unit, "%s", w)
 			}
 			m.socketsOpened(e, ports, err)
 		}
 	})
 	if !queued {
+		for _, fd := range opt.Made {
+			unix.Close(fd)
+		}
 		m.answer(e.Token, machine.SocketsOpened{Token: e.Token, Message: "the manager is too busy"})
 	}
+}
+
+// makeSockets lets an executor make the sockets of a unit in its control group, so that the programs of the group are about them; then gets them.
+func (m *Manager) makeSockets(e machine.OpenSockets, u *unit.Unit, kinds []listen.Kind, then func(made []int)) {
+	fail := func(text string) { m.answer(e.Token, machine.SocketsOpened{Token: e.Token, Message: text}) }
+	m.cg.realize(e.Unit)
+	if err := m.cg.fault(e.Unit); err != nil {
+		fail(err.Error())
+		return
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		fail(err.Error())
+		return
+	}
+	var list [][3]int32
+	for _, k := range kinds {
+		list = append(list, [3]int32{int32(k.Family), int32(k.Type), int32(k.Protocol)})
+	}
+	fd, migrate := m.cg.dirFD(e.Unit)
+	c, err := m.spawner.start.Start(execplan.Sockets(u, m.spawner.cleanupContext(), list, int32(pair[1])), spawn.Options{CgroupFD: max(fd, 0)})
+	unix.Close(pair[1])
+	if err != nil {
+		unix.Close(pair[0])
+		fail(err.Error())
+		return
+	}
+	if migrate {
+		m.cg.attach(e.Unit, c.Pid)
+	}
+	m.spawner.keep(int32(c.Pid), &child{Child: c, unit: e.Unit, done: func(message string) {
+		defer unix.Close(pair[0])
+		made := receive(pair[0], len(kinds))
+		if message == "" && len(made) == len(kinds) {
+			then(made)
+			return
+		}
+		for _, fd := range made {
+			unix.Close(fd)
+		}
+		if message == "" {
+			message = "the sockets could not be made"
+		}
+		fail(message)
+	}})
+}
+
+// receive takes descriptors that were sent before: it doesn't wait.
+func receive(fd, count int) []int {
+	const size = 4
+	oob := make([]byte, unix.CmsgSpace(count*size))
+	var b [1]byte
+	_, n, _, _, err := unix.Recvmsg(fd, b[:], oob, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return nil
+	}
+	list, err := unix.ParseSocketControlMessage(oob[:n])
+	if err != nil || len(list) != 1 {
+		return nil
+	}
+	fds, err := unix.ParseUnixRights(&list[0])
+	if err != nil {
+		return nil
+	}
+	return fds
 }
 
 func (m *Manager) socketsOpened(e machine.OpenSockets, ports []listen.Port, err error) {

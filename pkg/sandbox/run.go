@@ -124,6 +124,12 @@ func Main(planFD int) uint8 {
 		}
 		return 0
 	}
+	if p.Sockets != nil {
+		if f := makeSockets(p); f != nil {
+			return report(p, f)
+		}
+		return 0
+	}
 	if p.Live != nil {
 		if f := liveMount(p); f != nil {
 			return report(p, f)

@@ -6,11 +6,8 @@ import (
 	"github.com/muster-init/muster/pkg/unit/value"
 )
 
-// Notes of rows that have no effect yet.
-const (
-	socketNote = "not for the listening sockets of a socket unit"
-	laterNote  = "the unit type comes with the next issue"
-)
+// laterNote is the note of rows that have no effect yet.
+const laterNote = "the unit type comes with the next issue"
 
 // hidden is for properties that answer when asked by name but aren't listed.
 func hidden(r *Row) { r.Hidden = true }

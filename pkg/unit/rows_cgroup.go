@@ -51,7 +51,7 @@ func cgroupRows() []*Row {
 		row(InCgroup, "IOWriteIOPSMax", kDeviceRates, inCgroup(func(b *Cgroup) *[]DeviceValue { return &b.IOWriteIOPSMax }),
 			"Most writes per second to a device.", "/dev/sda 1K", since(230), emits(EmitsFalse), atRuntime, full),
 		row(InCgroup, "IPAccounting", kAccounting, inCgroup(func(b *Cgroup) *Tristate { return &b.IPAccounting }),
-			"Count network traffic.", "yes", since(235), emits(EmitsFalse), atRuntime, partly(socketNote)),
+			"Count network traffic.", "yes", since(235), emits(EmitsFalse), atRuntime, full),
 		row(InCgroup, "MemoryAccounting", kAccounting, inCgroup(func(b *Cgroup) *Tristate { return &b.MemoryAccounting }),
 			"Count memory.", "yes", since(205), emits(EmitsFalse), atRuntime, full),
 		row(InCgroup, "Slice", required(kUnitName(TypeSlice)), inCgroup(func(b *Cgroup) *string { return &b.Slice }),

@@ -98,6 +98,7 @@ type Plan struct {
 	Credentials *Credentials
 	Cleanup     *Cleanup   // instead of executing anything
 	Live        *LiveMount // likewise
+	Sockets     *Sockets   // likewise
 	Sandbox     *Sandbox
 }
 
