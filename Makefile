@@ -63,8 +63,8 @@ fuzz: ## every fuzzer for FUZZTIME (10s) each
 	  for name in $$($(GO) test -list '^Fuzz' $$package | grep ^Fuzz); do \
 	    echo "$$package $$name"; $(GO) test $$package -run '^$$' -fuzz "^$$name$$" -fuzztime $${FUZZTIME:-10s}; done; done
 
-bench: ## muster beside systemd in one run: N="100 1000" INIT="systemd muster"
-	@$(GO) run ./test/bench $(if $(N),-n "$(N)") $(if $(filter command line environment,$(origin INIT)),-init "$(INIT)")
+bench: ## muster beside systemd in one run, with what was to be reached: N="100 1000 5000" INIT="systemd muster" ONLY=start ALL=1
+	@$(GO) run ./test/bench $(if $(N),-n "$(N)") $(if $(ONLY),-only "$(ONLY)") $(if $(ALL),-all) $(if $(filter command line environment,$(origin INIT)),-init "$(INIT)")
 
 lint: ## vet, formatting, other architectures, the repository's own rules; golangci-lint if it is there
 	$(GO) vet ./...

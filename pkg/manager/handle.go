@@ -61,6 +61,9 @@ const keyHandle = "shell/fd/"
 
 // export writes the records of the handles that came or went.
 func (h *handles) export(put func(key string, record []byte), drop func(key string)) {
+	if len(h.changed) == 0 {
+		return
+	}
 	for n := range h.changed {
 		key := keyHandle + strconv.FormatUint(uint64(n), 10)
 		if fd, ok := h.fds[n]; ok {
@@ -69,7 +72,7 @@ func (h *handles) export(put func(key string, record []byte), drop func(key stri
 			drop(key)
 		}
 	}
-	clear(h.changed)
+	h.changed = map[machine.Handle]struct{}{} // one that has grown would be slow to look through, even empty
 }
 
 // restore takes over the descriptors that the last image kept open; those that are not open any more are dropped. What it takes from records

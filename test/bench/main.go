@@ -134,7 +134,7 @@ func findPrograms(ctx context.Context, names []string) ([]box.Program, error) {
 // size does all measurements for one N, the inits right after one another so
 // that they see the same state of the machine.
 func (b *bench) size(ctx context.Context, programs []box.Program, n int) error {
-	if strings.Contains("floor", b.only) {
+	if strings.Contains("floor", b.only) || strings.Contains("start", b.only) {
 		if err := measureFloor(b, n); err != nil {
 			return err
 		}

@@ -29,6 +29,7 @@ var targets = []target{
 	{row: "start one notify, N loaded to none, p50", from: 10000, most: 1.5},
 	{row: "daemon-reload, one file changed", from: 10000, ratio: 100},
 	{row: "daemon-reexec, N running", from: 5000, ratio: 50},
+	{row: "daemon-reexec, N running, CPU", from: 5000, ratio: 50},
 	{row: "RSS of PID 1, N loaded", to: 200, most: 8}, {row: "RSS of PID 1, N loaded", from: 10000, ratio: 3},
 	{row: "RSS of PID 1, N running", to: 200, most: 8},
 	{row: "GetAll(Service)", ratio: 4}, {row: "GetAll(Unit)", ratio: 4},
