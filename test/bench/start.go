@@ -73,6 +73,11 @@ func startKind(ctx context.Context, b *bench, program box.Program, k kind, n int
 	var own, children time.Duration
 	for range runs {
 		took, cpu, theirs, err := startOnce(ctx, b, program, k, n)
+		if errors.Is(err, context.DeadlineExceeded) && took > 0 {
+			b.results.note(fmt.Sprintf("N = %d: %s had not started all of %s after %.0f s: its rate is below the one shown", n, program.Name, k.name, took.Seconds()))
+			b.results.add("start "+k.name, n, program.Name, perSecond, float64(n)/took.Seconds())
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -100,8 +105,9 @@ func startOnce(ctx context.Context, b *bench, program box.Program, k kind, n int
 	}
 	defer stopBox(inside, c)
 	ownBefore, childrenBefore := cpuTimes(inside.PID())
+	began := time.Now()
 	if took, err = c.startAndPoll(ctx, k.target()); err != nil {
-		return 0, 0, 0, err
+		return time.Since(began), 0, 0, err
 	}
 	own, children = cpuTimes(inside.PID())
 	return took, own - ownBefore, children - childrenBefore, nil
