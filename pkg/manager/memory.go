@@ -20,6 +20,11 @@ func (m *Manager) freeMemory() {
 	debug.SetGCPercent(steadyPercent)
 	m.spawner.filters.Clear()
 	m.src.Trim()
+	m.freeGarbage()
+}
+
+// freeGarbage is freeMemory with what saves work the next time kept.
+func (m *Manager) freeGarbage() {
 	if m.bus != nil {
 		m.bus.api.Shrink()
 	}
@@ -30,18 +35,26 @@ func (m *Manager) freeMemory() {
 	})
 }
 
-// trim says when memory is given back next: once the manager has been idle for a while after it did enough to be worth it.
+// trim says when memory is given back next: once the manager has been idle for a while after it did enough to be worth it, or did anything at all as
+// long as that isn't often.
 type trim struct {
-	steps int    // events since the last time
-	seen  int    // steps when the idle time began
-	at    uint64 // monotonic µs; 0: nothing to do
-	units int    // that were loaded at the last time
+	steps    int    // events since the last time
+	messages int    // of clients since the last time
+	seen     int    // steps when the idle time began
+	at       uint64 // monotonic µs; 0: nothing to do
+	units    int    // that were loaded at the last time
+	busy     bool   // collections are put off
+	small    int    // how often it was done for little
+	since    uint64 // monotonic µs, when small began to count
 }
 
 const (
 	trimStepsMin = 256
 	trimUnitsMin = 64
 	trimIdleUSec = 1_500_000
+	// It costs a look at the whole heap, so for little it is done this often in this time.
+	trimSmallMax  = 3
+	trimSmallUSec = 180_000_000
 )
 
 // trimDeadline is when the loop has to wake up for it, machine.Never if not.
@@ -54,23 +67,49 @@ func (m *Manager) trimDeadline() uint64 {
 
 // trimWhenIdle gives memory back when nothing has happened since the time was set; otherwise the time begins anew.
 func (m *Manager) trimWhenIdle() {
-	units, _ := m.eng.Len()
-	grown := units-m.trim.units > trimUnitsMin || m.trim.units-units > trimUnitsMin
-	if m.trim.steps < trimStepsMin && !grown && !m.bus.api.Large() || !m.booted {
+	if !m.booted {
 		return
 	}
-	now := kernel.Monotonic()
-	if m.trim.at == 0 {
+	units, _ := m.eng.Len()
+	small := m.trim.small
+	free, begun := m.trim.turn(kernel.Monotonic(), units, m.bus.api.Large())
+	if begun {
 		// A transaction of thousands of jobs is over before a third of the collections have paid, and memory is given back when it is.
 		debug.SetGCPercent(busyPercent)
 	}
 	switch {
-	case m.trim.at == 0 || m.trim.seen != m.trim.steps && now >= m.trim.at:
-		m.trim.at, m.trim.seen = now+trimIdleUSec, m.trim.steps
-	case now >= m.trim.at:
-		m.trim = trim{units: units}
+	case free && m.trim.small > small:
+		m.freeGarbage()
+	case free:
 		m.freeMemory()
 	}
+}
+
+// turn says at the end of a turn of the loop whether memory is to be given back now, and whether something large has begun. large: buffers are worth it
+// by themselves.
+func (t *trim) turn(now uint64, units int, large bool) (free, begun bool) {
+	much := large || t.steps >= trimStepsMin || units-t.units > trimUnitsMin || t.units-units > trimUnitsMin
+	if now-t.since > trimSmallUSec {
+		t.since, t.small = now, 0
+	}
+	if !much && (t.steps+t.messages == 0 || t.small >= trimSmallMax) {
+		t.at = 0
+		return false, false
+	}
+	begun = much && !t.busy
+	t.busy = t.busy || much
+	switch {
+	case t.at == 0 || t.seen != t.steps && now >= t.at:
+		t.at, t.seen = now+trimIdleUSec, t.steps
+	case now >= t.at:
+		small := t.small
+		if !much {
+			small++
+		}
+		*t = trim{units: units, small: small, since: t.since}
+		return true, begun
+	}
+	return false, begun
 }
 
 // dropCleanPages unmaps the pages of read-only file mappings of this process. A private mapping that can't be written has no page that could be lost.

@@ -120,6 +120,7 @@ func (b *busSource) ready(c *busapi.Client, events uint32) {
 			delete(b.greeting, c)
 		}
 		b.asked = b.asked || len(msgs) > 0
+		b.m.trim.messages += len(msgs)
 		for _, msg := range msgs {
 			if !c.Conn.Deliver(msg) {
 				b.api.Message(c, msg)

@@ -1,6 +1,9 @@
 package unit
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // File is the text of a fragment or drop-in and where it is from.
 type File struct {
@@ -82,6 +85,7 @@ func Load(host *Host, d *Defaults, src *Source) (*Unit, []Message) {
 	if c.brokenBy == 0 {
 		c.finish()
 	}
+	u.Deps = slices.Clone(u.Deps) // made by appending: up to half of it would stay empty
 	switch {
 	case c.brokenBy != 0:
 		u.failLoad(loadErrors[c.brokenBy])
