@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -65,7 +66,7 @@ func (c *cgroups) handOver() {
 	for _, u := range c.m.eng.Units() {
 		name := u.Name()
 		g := c.inner[name]
-		if g == nil || !g.plain(u) {
+		if g == nil || !g.plain(u) || slices.Contains(c.left, c.paths[name]) { // what is left has been read, the next image wouldn't hear of it
 			continue
 		}
 		k, ok := c.tree.Keep(c.paths[name])

@@ -139,6 +139,7 @@ func (m *Manager) attachPIDs(e machine.AttachPIDs) {
 	ev := machine.ProcessesAttached{Token: e.Token}
 	var errs []error
 	m.cg.realize(e.Unit)
+	m.cg.watchUnit(e.Unit)
 	for _, pid := range e.PIDs {
 		if err := m.cg.attachTo(e.Unit, e.Subgroup, int(pid)); err != nil {
 			errs = append(errs, fmt.Errorf("pid %d: %w", pid, err))
@@ -207,6 +208,7 @@ func (m *Manager) freezeCgroup(e machine.FreezeCgroup) {
 		m.log.warning(e.Unit, "There is no cgroup to freeze.")
 		return
 	}
+	m.cg.watchBelow(e.Unit, p)
 	if g := m.cg.inner[e.Unit]; g != nil {
 		g.frozenKnown = false // whatever comes of it is an answer
 	}

@@ -88,6 +88,9 @@ func (m *Manager) turn() {
 	}
 	m.bus.expire()
 	m.bus.flush()
+	if len(ready) == 0 {
+		m.cg.watchIdle()
+	}
 	m.settleCgroups()
 	m.spawner.forgetDue()
 	m.trimWhenIdle()
@@ -146,7 +149,7 @@ func (s *sources) remove(fd int) {
 
 // timeoutUSec is how long the loop may sleep: not at all while jobs can run, else to the earliest deadline; -1 for ever.
 func (m *Manager) timeoutUSec() int64 {
-	if m.eng.Runnable() || m.childrenEnded || len(m.cg.left) > 0 {
+	if m.eng.Runnable() || m.childrenEnded || len(m.cg.left) > 0 || len(m.cg.unwatched) > 0 {
 		return 0
 	}
 	deadline := min(m.eng.Deadline(), m.trimDeadline(), m.mounts.deadline(), m.bus.deadline(), m.alarms.deadline(), m.spawner.forgetDeadline())

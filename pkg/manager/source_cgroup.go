@@ -35,6 +35,8 @@ type cgroups struct {
 	handed   *handedGroups // by the last image; nil: nothing is known
 	// left are paths of groups that changed and are looked at in the next turn.
 	left []string
+	// unwatched are units with a new group whose events nobody waits for yet, see [cgroups.watchLater].
+	unwatched map[string]struct{}
 
 	trimming map[string]*atomic.Bool // units whose groups a worker removes; set: it is to stop
 }
@@ -61,7 +63,7 @@ type group struct {
 
 // openCgroups finds the hierarchy, moves the manager into init.scope and watches for events.
 func (m *Manager) openCgroups() error {
-	m.cg = &cgroups{m: m, paths: map[string]string{}, units: map[string]string{}, inner: map[string]*group{}, trimming: map[string]*atomic.Bool{}}
+	m.cg = &cgroups{m: m, paths: map[string]string{}, units: map[string]string{}, inner: map[string]*group{}, unwatched: map[string]struct{}{}, trimming: map[string]*atomic.Bool{}}
 	status := cgroup.Detect()
 	if status.Reason != "" {
 		m.log.notice("", "cgroups: %s", status.Reason)
@@ -258,8 +260,8 @@ func (c *cgroups) begin(u *engine.Unit, p string, got cgroup.Realized) *group {
 		g.devices, g.devicePaths = old.devices, old.devicePaths
 	}
 	c.inner[name] = g
-	if err := c.tree.Watch(p); err != nil {
-		c.m.log.warning(name, "%v", err)
+	if !c.watchLater(u.Config(), got) {
+		c.watchNow(name, p)
 	}
 	if got.Controllers&cgroup.Memory != 0 {
 		_ = c.tree.WatchMemory(p)
@@ -271,6 +273,74 @@ func (c *cgroups) begin(u *engine.Unit, p string, got cgroup.Realized) *group {
 		c.delegate(u.Config(), p)
 	}
 	return g
+}
+
+// watchLater puts off watching a new group: a watch, its event and its removal take a fifth of what the start of a short-lived process does, and as long
+// as the process that it was made for has not ended, the group can't become empty. So the watch is made when that process has ended and the unit still
+// has its group, when there is something else to wait for, or when the loop has nothing better to do.
+func (c *cgroups) watchLater(u *unit.Unit, got cgroup.Realized) bool {
+	if !got.Created || u.Type == unit.TypeScope || u.Type == unit.TypeSlice {
+		return false
+	}
+	c.unwatched[u.Name] = struct{}{}
+	return true
+}
+
+func (c *cgroups) watchNow(name, p string) {
+	delete(c.unwatched, name)
+	if err := c.tree.Watch(p); err != nil {
+		c.m.log.warning(name, "%v", err)
+	}
+}
+
+// watchUnit watches the group of a unit from now on, if that was put off, and looks at it in the next turn.
+func (c *cgroups) watchUnit(name string) {
+	if _, ok := c.unwatched[name]; !ok {
+		return
+	}
+	p, ok := c.paths[name]
+	if !ok {
+		delete(c.unwatched, name)
+		return
+	}
+	c.watchNow(name, p)
+	c.left = append(c.left, p)
+}
+
+// idleWatches is how many groups are watched in a turn that has nothing else to do.
+const idleWatches = 16
+
+// watchIdle makes watches that were put off. No process of these units has ended, so none is looked at for being empty.
+func (c *cgroups) watchIdle() {
+	n := 0
+	for name := range c.unwatched {
+		if n++; n > idleWatches {
+			return
+		}
+		p, ok := c.paths[name]
+		if !ok {
+			delete(c.unwatched, name)
+			continue
+		}
+		c.watchNow(name, p)
+		if ev := c.tree.Look(p); ev.Frozen {
+			ev.Populated = true
+			c.event(name, ev)
+		}
+	}
+}
+
+// watchBelow is watchUnit for a unit and, if it is a slice, all in it: who is frozen is told by an event of each.
+func (c *cgroups) watchBelow(name, p string) {
+	c.watchUnit(name)
+	if !strings.HasSuffix(name, ".slice") {
+		return
+	}
+	for other := range c.unwatched {
+		if strings.HasPrefix(c.paths[other], p+"/") {
+			c.watchUnit(other)
+		}
+	}
 }
 
 // newInvocation marks a group with the activation that it now is of, and lets its traffic count from zero, unless another image of the manager has
@@ -512,12 +582,14 @@ func (c *cgroups) release(name string) {
 	c.releaseSubgroup(name, p)
 	if err := c.tree.Release(p); err != nil {
 		if errors.Is(err, cgroup.ErrBusy) {
+			c.watchUnit(name)
 			c.trim(name, p)
 			return
 		}
 		c.m.log.debug(name, "%v", err)
 	}
 	c.tree.Unwatch(p)
+	delete(c.unwatched, name)
 	delete(c.paths, name)
 	delete(c.units, p)
 	delete(c.inner, name)

@@ -79,6 +79,9 @@ func (m *Manager) deliverExit(exit kernel.Exit) {
 	if m.state != nil {
 		_ = m.state.Delete(exitKey(pid)) // written together with what the exit leads to
 	}
+	if c := m.spawner.children[pid]; c != nil {
+		defer m.cg.watchUnit(c.unit)
+	}
 	failure := m.spawner.ended(pid)
 	u := m.eng.UnitByPID(pid)
 	if u == nil {

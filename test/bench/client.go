@@ -98,8 +98,7 @@ func unitPath(name string) dbus.ObjectPath {
 	return dbus.ObjectPath("/org/freedesktop/systemd1/unit/" + escaped.String())
 }
 
-// startAndPoll starts a unit and polls until it is active: with no
-// subscription the manager sends no signals, so only the work is measured.
+// startAndPoll starts a unit and polls until it is active.
 func (c *client) startAndPoll(ctx context.Context, unit string) (time.Duration, error) {
 	began := time.Now()
 	if err := c.call(ctx, "StartUnit", unit, "replace").Err; err != nil {

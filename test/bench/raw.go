@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -22,7 +23,9 @@ import (
 // rate is the manager's and not that of a client's reflection.
 type rawClient struct {
 	conn   net.Conn
+	in     *bufio.Reader
 	answer []byte
+	body   []byte // end of the last message, as far as it is short
 }
 
 func dialRaw(ctx context.Context, inside *box.Box) (*rawClient, error) {
@@ -30,7 +33,7 @@ func dialRaw(ctx context.Context, inside *box.Box) (*rawClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rawClient{conn: conn, answer: make([]byte, 1<<16)}
+	r := &rawClient{conn: conn, in: bufio.NewReaderSize(conn, 1<<16), answer: make([]byte, 1<<16)}
 	if err := r.authenticate(); err != nil {
 		conn.Close()
 		return nil, err
@@ -97,18 +100,85 @@ func (r *rawClient) call(message []byte) error {
 // read reads one message and tells its type.
 func (r *rawClient) read() (byte, error) {
 	head := r.answer[:16]
-	if _, err := io.ReadFull(r.conn, head); err != nil {
+	if _, err := io.ReadFull(r.in, head); err != nil {
 		return 0, err
 	}
 	kind := head[1]
 	fields, body := binary.LittleEndian.Uint32(head[12:]), binary.LittleEndian.Uint32(head[4:])
 	rest := int64((fields+7)/8*8) + int64(body)
+	r.body = r.body[:0]
 	for rest > 0 {
-		n, err := r.conn.Read(r.answer[:min(rest, int64(len(r.answer)))])
+		n, err := r.in.Read(r.answer[:min(rest, int64(len(r.answer)))])
 		if err != nil {
 			return 0, err
 		}
-		rest -= int64(n)
+		if rest -= int64(n); rest == 0 {
+			r.body = r.answer[:n]
+		}
 	}
 	return kind, nil
+}
+
+// startAndPoll starts a unit and asks for its state until it is active. A peer of the private socket gets every signal, asked for or not: to decode them
+// takes a client as long as a start takes the manager, so they are read as they come and thrown away.
+func (r *rawClient) startAndPoll(ctx context.Context, unit string) (time.Duration, error) {
+	start, err := rawCall(managerPath, manager, "StartUnit", unit, "replace")
+	if err != nil {
+		return 0, err
+	}
+	ask, err := rawCall(unitPath(unit), "org.freedesktop.DBus.Properties", "Get", service+".Unit", "ActiveState")
+	if err != nil {
+		return 0, err
+	}
+	stop := context.AfterFunc(ctx, func() { r.conn.SetDeadline(time.Now()) })
+	defer stop()
+	began := time.Now()
+	if err := r.call(start); err != nil {
+		return 0, fmt.Errorf("%s: %w", unit, errors.Join(ctx.Err(), err))
+	}
+	states := make(chan string, 1) // one question at a time
+	errs := make(chan error, 1)
+	go func() {
+		for {
+			kind, err := r.read()
+			if err == nil && kind == byte(dbus.TypeError) {
+				err = errors.New("the call was refused")
+			}
+			if err != nil {
+				errs <- err
+				return
+			}
+			if kind != byte(dbus.TypeMethodReply) {
+				continue
+			}
+			state := lastString(r.body)
+			states <- state
+			if state == "active" || state == "failed" {
+				return
+			}
+		}
+	}()
+	for {
+		if _, err := r.conn.Write(ask); err != nil {
+			return 0, fmt.Errorf("%s: %w", unit, errors.Join(ctx.Err(), err))
+		}
+		select {
+		case err := <-errs:
+			return 0, fmt.Errorf("%s: %w", unit, errors.Join(ctx.Err(), err))
+		case state := <-states:
+			if state == "active" {
+				return time.Since(began), nil
+			}
+			if state == "failed" {
+				return 0, fmt.Errorf("%s: failed", unit)
+			}
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// lastString is the string that a message ends with.
+func lastString(body []byte) string {
+	text := strings.TrimSuffix(string(body), "\x00")
+	return text[strings.LastIndexByte(text, 0)+1:]
 }

@@ -104,9 +104,16 @@ func startOnce(ctx context.Context, b *bench, program box.Program, k kind, n int
 		return 0, 0, 0, err
 	}
 	defer stopBox(inside, c)
+	// The connection with a decoder is closed: it would get all signals as well.
+	c.close()
+	raw, err := dialRaw(ctx, inside)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	defer raw.conn.Close()
 	ownBefore, childrenBefore := cpuTimes(inside.PID())
 	began := time.Now()
-	if took, err = c.startAndPoll(ctx, k.target()); err != nil {
+	if took, err = raw.startAndPoll(ctx, k.target()); err != nil {
 		return time.Since(began), 0, 0, err
 	}
 	own, children = cpuTimes(inside.PID())
