@@ -36,6 +36,7 @@ func resourcesOf(c *unit.Cgroup, slices []*unit.Cgroup, total machineTotals, sta
 	r.IOWeight = pick(c.IOWeight, c.StartupIOWeight)
 	r.MemoryMin = memoryFloor(c, slices, total.memory, func(c *unit.Cgroup) unit.Opt[unit.Limit] { return c.MemoryMin },
 		func(c *unit.Cgroup) unit.Opt[unit.Limit] { return c.DefaultMemoryMin })
+	// DEVIATION: StartupMemoryLow= has the effect that the manual page describes; systemd 257 writes MemoryLow= during the boot, too.
 	r.MemoryLow = memoryFloor(c, slices, total.memory, func(c *unit.Cgroup) unit.Opt[unit.Limit] {
 		return atStartup(startup, c.StartupMemoryLow, c.MemoryLow)
 	}, func(c *unit.Cgroup) unit.Opt[unit.Limit] {
