@@ -288,7 +288,10 @@ var kCPUSet = &kind[[]byte]{
 		write: func(w BusWriter, v *[]byte) { w.Bytes(wholeWords(*v)) },
 		read: func(r BusReader, _ *[]byte) ([]string, error) {
 			set, err := value.IndexSetFromBytes(r.Bytes())
-			return []string{set.String()}, err
+			if text := set.String(); text != "" {
+				return []string{"", text}, err // instead of what was set before, not in addition
+			}
+			return one("")
 		},
 	}},
 }
