@@ -28,6 +28,7 @@ type Loader struct {
 	names    map[string]string // of units, to have each once
 	sources  map[string]int64  // SourcePath= of loaded units, and when it was changed, ns
 	report   func(unit.Message)
+	ahead    *Ahead // nil: nothing is read ahead
 }
 
 // New makes a loader for a search path. report gets every message about a unit file.
@@ -112,7 +113,7 @@ func (l *Loader) Load(name string) *unit.Unit {
 	src := unit.Source{Name: r.Name, Names: r.Names, Optional: optional(r.Name), SkipInstall: true}
 	src.Transient = isTransient(r.Fragment)
 	if r.Fragment != "" {
-		text, err := readFile(r.Fragment)
+		text, err := l.fragment(r.Fragment)
 		if errors.Is(err, unix.ENOENT) { // a dangling link
 			return l.broken(r.Name, r.Names, unit.StateNotFound, unit.ErrNoSuchUnit, "Unit "+r.Name+" not found.")
 		}

@@ -18,7 +18,7 @@ import (
 // is looked at.
 const keyCgroups = "shell/cgroups"
 
-// handedHead is the first line of the record. A line for each group follows: name, class, two watches, kills for want of memory.
+// handedHead is the first line of the record. A line for each group follows: unit, path, class, two watches, kills for want of memory.
 type handedHead struct {
 	Events  int          `json:"events"` // descriptor
 	Classes []groupClass `json:"classes"`
@@ -34,6 +34,7 @@ type groupClass struct {
 
 // handedGroup is one line.
 type handedGroup struct {
+	path    string
 	class   int
 	wd      [2]int32
 	oomKill uint64
@@ -77,7 +78,7 @@ func (c *cgroups) handOver() {
 			class = head.class(groupClass{g.resources, g.mask, *g.marked, g.filters}, numbers)
 			last = g
 		}
-		lines = fmt.Appendf(lines, "%s %d %d %d %d\n", name, class, k.WD[0], k.WD[1], g.oomKill)
+		lines = fmt.Appendf(lines, "%s %s %d %d %d %d\n", name, k.Path, class, k.WD[0], k.WD[1], g.oomKill)
 	}
 	first, err := json.Marshal(head)
 	if err == nil {
@@ -138,17 +139,17 @@ func (c *cgroups) takeOver(records map[string][]byte) {
 	c.handed = &handedGroups{classes: head.Classes, groups: map[string]handedGroup{}}
 	for line := range strings.Lines(string(rest)) {
 		f := strings.Fields(line)
-		if len(f) != 5 {
+		if len(f) != 6 {
 			continue
 		}
 		var n [4]int64
 		for i := range n {
-			if n[i], err = strconv.ParseInt(f[i+1], 10, 64); err != nil {
+			if n[i], err = strconv.ParseInt(f[i+2], 10, 64); err != nil {
 				break
 			}
 		}
 		if err == nil && n[0] >= 0 && n[0] < int64(len(head.Classes)) {
-			c.handed.groups[f[0]] = handedGroup{int(n[0]), [2]int32{int32(n[1]), int32(n[2])}, uint64(n[3])}
+			c.handed.groups[f[0]] = handedGroup{f[1], int(n[0]), [2]int32{int32(n[1]), int32(n[2])}, uint64(n[3])}
 		}
 	}
 }
@@ -159,7 +160,7 @@ func (c *cgroups) adopt(u *engine.Unit, p string) bool {
 		return false
 	}
 	h, ok := c.handed.groups[u.Name()]
-	if !ok {
+	if !ok || h.path != p { // Slice= may have changed: where the processes are is another matter then
 		return false
 	}
 	class := &c.handed.classes[h.class]

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/muster-init/muster/pkg/engine"
 	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/manager/statelog"
 	"github.com/muster-init/muster/pkg/unit/value"
@@ -315,7 +316,10 @@ func (m *Manager) restoreOrStart() error {
 	defer debug.SetGCPercent(steadyPercent)
 	if len(m.records) > 0 {
 		m.box.beginNamed("Restore")
-		if err := m.eng.Restore(m.records); err != nil {
+		m.readAhead()
+		err := m.eng.Restore(m.records)
+		m.src.StopAhead()
+		if err != nil {
 			return err
 		}
 		m.records = nil
@@ -336,6 +340,23 @@ func (m *Manager) restoreOrStart() error {
 	m.startDefault()
 	m.openDevices()
 	return nil
+}
+
+// readAhead lets a worker read the files of the units that are about to be restored.
+func (m *Manager) readAhead() {
+	prefix := engine.UnitKey("")
+	var names []string
+	for key := range m.records {
+		if name, ok := strings.CutPrefix(key, prefix); ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	ahead := m.src.Ahead(names)
+	m.work.add(func() func() {
+		ahead.Run()
+		return nil
+	})
 }
 
 // adopt lets the sources replay the present after a restore: processes that have ended, cgroups that are empty, names that changed hands.
