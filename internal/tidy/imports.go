@@ -41,7 +41,7 @@ var layers = []layer{
 	{"pkg/condition", []string{"pkg/unit/...", "pkg/kernel/facts", "pkg/cgroup"}, "asks the machine, never the manager"},
 	{"pkg/spawn", []string{"pkg/execplan/plan", "pkg/kernel/..."}, "carries out a plan: what the plan means was decided before"},
 	{"pkg/image", []string{"pkg/unit/value"}, "what is in a disk image and how it is mounted; which unit wants it is the executor's"},
-	{"pkg/sandbox", []string{"pkg/execplan/plan", "pkg/execplan/seccomp", "pkg/kernel/...", "pkg/spawn", "pkg/image", "pkg/unit/value"},
+	{"pkg/sandbox", []string{"pkg/execplan/plan", "pkg/execplan/seccomp", "pkg/kernel/...", "pkg/spawn", "pkg/image", "pkg/cgroup/bpf", "pkg/unit/value"},
 		"linked into the executor, which is started on the way to every confined service: each package costs start-up time"},
 	{"pkg/busapi", []string{"pkg/bus", "pkg/engine/...", "pkg/unit/...", "pkg/job", "pkg/install", "pkg/loader", "pkg/kernel/...", "pkg/cgroup", "pkg/journal", "pkg/execplan/seccomp"},
 		"objects for the bus; it reaches the manager through its Backend interface only"},

@@ -84,7 +84,7 @@ func TestUnsupported(t *testing.T) {
 		set     func(f *fixture)
 	}{
 		{"RootMStack", func(f *fixture) { f.s.RootMStack = "/x.mstack" }},
-		{"RestrictFileSystems", func(f *fixture) { f.s.RestrictFileSystems = unit.FilterList{Set: true} }},
+		{"BPFDelegateMaps", func(f *fixture) { f.s.BPFDelegateMaps = "any" }},
 	} {
 		f := newFixture()
 		name.set(f)

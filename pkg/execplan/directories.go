@@ -20,7 +20,10 @@ func (b *builder) directories() error {
 			continue
 		}
 		k := plan.DirectoryKind(kind)
-		dir := plan.Directory{Kind: k, Mode: d.Mode}
+		dir := plan.Directory{
+			Kind: k, Mode: d.Mode, Accounting: d.Accounting, QuotaSet: d.Quota.Set, QuotaBytes: d.Quota.Bytes, QuotaScale: d.Quota.Scale,
+			FailDegraded: !b.ctx.WarnDegraded,
+		}
 		for _, item := range d.Items {
 			dir.Items = append(dir.Items, plan.DirectoryItem{Path: item.Path, Symlinks: item.Symlinks, ReadOnly: item.ReadOnly})
 		}

@@ -21,11 +21,7 @@ var missing = []struct {
 	{"BPFDelegateMaps", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegateMaps != "" }},
 	{"BPFDelegatePrograms", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegatePrograms != "" }},
 	{"BPFDelegateAttachments", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegateAttachments != "" }},
-	{"RestrictFileSystems", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.RestrictFileSystems.Set }},
 	{"RuntimeDirectoryQuota", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.RuntimeDirectory.Quota.Set }},
-	{"StateDirectoryQuota", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.StateDirectory.Quota.Set }},
-	{"CacheDirectoryQuota", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.CacheDirectory.Quota.Set }},
-	{"LogsDirectoryQuota", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.LogsDirectory.Quota.Set }},
 }
 
 func isOn(s string) bool { return s != "" && s != "no" }

@@ -74,6 +74,9 @@ func (b *builder) sandbox() error {
 	}
 	p.Binds = append(p.Binds, b.sockets(p)...)
 	b.images(s, p)
+	if err := b.restrictFileSystems(p, s.RestrictFileSystems); err != nil {
+		return err
+	}
 	for _, t := range s.TemporaryFileSystem {
 		p.Tmpfs = append(p.Tmpfs, plan.Tmpfs{Path: t.Path, Options: t.Options})
 	}
@@ -90,7 +93,7 @@ func (b *builder) sandbox() error {
 	settings := b.mountSettings(s, p)
 	p.MountNamespace, p.MountSettings = len(settings) > 0, strings.Join(settings, ", ")
 	p.FailDegraded = !b.ctx.WarnDegraded
-	if p.MountNamespace || p.UsersPath != "" || p.PrivateNetwork || p.PrivateIPC || p.NetworkPath != "" || p.IPCPath != "" || isOn(p.PrivateUsers) || isOn(p.ProtectHostname) {
+	if p.MountNamespace || p.FileSystems != nil || p.UsersPath != "" || p.PrivateNetwork || p.PrivateIPC || p.NetworkPath != "" || p.IPCPath != "" || isOn(p.PrivateUsers) || isOn(p.ProtectHostname) {
 		b.p.Sandbox = p
 		b.tier2(b.namespaceReason(p))
 	}
@@ -211,8 +214,11 @@ func (b *builder) mountSettings(s *unit.Sandbox, p *plan.Sandbox) []string {
 }
 
 func (b *builder) namespaceReason(p *plan.Sandbox) string {
-	if p.MountNamespace {
+	switch {
+	case p.MountNamespace:
 		return "mount namespace"
+	case p.FileSystems != nil:
+		return "RestrictFileSystems"
 	}
 	return "namespace"
 }

@@ -13,12 +13,15 @@ type Tree struct {
 	FD   int
 }
 
-// places of the partitions. esp has a second one, see Attach of pkg/sandbox.
+// places of the partitions. pkg/sandbox knows a second one for esp.
 var places = map[string]string{
 	"root": "/", "usr": "/usr", "home": "/home", "srv": "/srv", "esp": "/efi", "xbootldr": "/boot", "tmp": "/var/tmp", "var": "/var",
 }
 
 // Mount mounts the parts of the image. On an error nothing of it is left.
+//
+// DEVIATION: file systems are not checked before: fsck is another program, and the journal of a file system is replayed by the kernel. A partition is a
+// loop device with an offset rather than one that the kernel found in the table.
 func (i *Image) Mount() ([]Tree, error) {
 	var trees []Tree
 	for n := range i.parts {

@@ -133,6 +133,11 @@ func makeOwned(p *plan.Plan, d *plan.Directory, root int, path string) error {
 		return err
 	}
 	defer unix.Close(fd)
+	if d.Kind == plan.DirState || d.Kind == plan.DirCache || d.Kind == plan.DirLogs {
+		if err := limitDirectory(p, d, fd, p.DirectoryPath(d.Kind, path)); err != nil {
+			return err
+		}
+	}
 	// An existing configuration directory is the administrator's.
 	if existed && d.Kind == plan.DirConfiguration {
 		return nil

@@ -7,8 +7,14 @@ import (
 // ephemeral gives the copy of a root, a directory or an image, that the
 // processes of one activation share (RootEphemeral=). Whoever ends the
 // activation removes dir.
+//
+// DEVIATION: all commands of an activation run in the copy. systemd 257 runs only the first of them there, and those behind it in the original.
 func ephemeral(dir, source string) (string, error) {
-	if err := mkdirAll(dir[:lastSlash(dir)], 0o700); err != nil {
+	trees := dir[:lastSlash(dir)]
+	if err := mkdirAll(trees[:lastSlash(trees)], 0o755); err != nil {
+		return "", err
+	}
+	if err := unix.Mkdir(trees, 0o700); err != nil && err != unix.EEXIST {
 		return "", err
 	}
 	if err := unix.Mkdir(dir, 0o700); err != nil && err != unix.EEXIST {

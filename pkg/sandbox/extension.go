@@ -62,9 +62,14 @@ func (v *view) extend(p *plan.Plan) *plan.Failure {
 			}
 			matched = true
 			for _, h := range c.hierarchies {
-				if dir, err := resolve(e.place, h); err == nil {
-					layers[h] = append([]string{dir}, layers[h]...)
+				dir, err := resolve(e.place, h)
+				if err == unix.ENOENT {
+					continue
 				}
+				if err != nil {
+					return namespaceFailure(e.setting, e.path, err)
+				}
+				layers[h] = append([]string{dir}, layers[h]...)
 			}
 		}
 		if !matched {

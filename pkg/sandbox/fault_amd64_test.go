@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -135,6 +136,42 @@ grep -e ^Cap -e ^NoNew -e ^Seccomp /proc/self/status; ls /proc/self/fd | wc -l; 
 	return s
 }
 
+// imaged is a service with a disk image and an extension.
+func imaged(t *testing.T) *start {
+	s := newStart(t, `cat /srv/image/file; [ -w /srv/image ] && echo writable; cat /usr/share/ext; touch /usr/x 2>/dev/null || echo refused; ls /proc/self/fd | wc -l`)
+	tree := filepath.Join(s.dir, "tree")
+	if err := os.MkdirAll(tree, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(tree, "file"), []byte("in the image\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(s.dir, "data.raw")
+	if out, err := exec.Command("mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, file, "4M").CombinedOutput(); err != nil {
+		t.Fatalf("mke2fs: %v: %s", err, out)
+	}
+	ext := filepath.Join(s.dir, "ext")
+	if err := os.MkdirAll(ext+"/usr/share", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(ext+"/usr/lib/extension-release.d", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"/usr/share/ext": "of the extension\n", "/usr/lib/extension-release.d/extension-release.ext": "ID=_any\n"} {
+		if err := os.WriteFile(ext+name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	place := filepath.Join(s.dir, "place")
+	s.fresh = func() { _ = os.RemoveAll(place) }
+	s.ctx.Command.Argv[2] = strings.ReplaceAll(s.ctx.Command.Argv[2], "/srv/image", place)
+	s.exec.Sandbox = sandboxWith(func(b *unit.Sandbox) {
+		b.MountImages = []unit.MountImage{{Source: file, Destination: place}}
+		b.ExtensionDirectories = []string{ext}
+	})
+	return s
+}
+
 // newRoot makes a directory like the root of a system, anew.
 func newRoot(t *testing.T, root string) {
 	t.Helper()
@@ -172,6 +209,7 @@ func TestFaults(t *testing.T) {
 		{"secluded", secluded, []uint8{plan.ExitNamespace, plan.ExitNetwork, plan.ExitUser, plan.ExitGroup, plan.ExitCapabilities, plan.ExitAddressFamilies, plan.ExitKeyring,
 			plan.ExitStateDirectory, plan.ExitCredentials, plan.ExitOOMAdjust, plan.ExitSetScheduler, plan.ExitIOPrio}},
 		{"rooted", rooted, []uint8{plan.ExitNamespace, plan.ExitUser, plan.ExitGroup, plan.ExitCapabilities, plan.ExitSeccomp, plan.ExitSecureBits, plan.ExitChroot, plan.ExitChdir}},
+		{"imaged", imaged, []uint8{plan.ExitNamespace}},
 	} {
 		t.Run(c.name, func(t *testing.T) { faults(t, c.start(t), c.statuses) })
 	}

@@ -138,10 +138,10 @@ func attachPart(t image.Tree, root string) error {
 			place, err = resolve(root, t.Path)
 		}
 	}
+	if (err == unix.EROFS || err == unix.ENOTDIR) && t.Path != "/usr" {
+		return nil
+	}
 	if err != nil {
-		if t.Path != "/usr" {
-			return nil
-		}
 		return err
 	}
 	return attach(t.FD, place)

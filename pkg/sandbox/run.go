@@ -50,6 +50,7 @@ func Steps() []Step {
 		{"mounts", sandboxed(func(s *plan.Sandbox) bool { return s.MountNamespace }), mounts},
 		{"hostname", sandboxed(func(s *plan.Sandbox) bool { return isOn(s.ProtectHostname) }), hostname},
 		{"labels", func(p *plan.Plan) bool { return p.Labels != plan.Labels{} }, labels},
+		{"file systems", sandboxed(func(s *plan.Sandbox) bool { return s.FileSystems != nil }), restrictFileSystems},
 		{"groups", nil, ops((*spawn.Ops).Groups)},
 		{"users", sandboxed(func(s *plan.Sandbox) bool { return isOn(s.PrivateUsers) || s.UsersPath != "" }), users},
 		{"delegated namespaces", sandboxed(func(s *plan.Sandbox) bool { return s.Delegated != 0 }), delegated},

@@ -251,6 +251,12 @@ type Directory struct {
 	Kind  DirectoryKind
 	Mode  uint32
 	Items []DirectoryItem
+
+	Accounting   bool
+	QuotaSet     bool
+	QuotaBytes   uint64
+	QuotaScale   uint32 // not 0: a share of the file system, of 2^32-1
+	FailDegraded bool   // DegradedPolicy=fail: where there are no quotas the start fails
 }
 
 // DirectoryItem is a path below the prefix of its kind.

@@ -44,11 +44,20 @@ type Sandbox struct {
 	BindLogSockets        bool
 	TmpDirs               [2]string // what is mounted at /tmp and /var/tmp for PrivateTmp=yes
 
+	FileSystems *FileSystems // RestrictFileSystems=, nil for all
+
 	RootImage            *Image
 	EphemeralDir         string // RootEphemeral=: where the copy of the root is made, "" none
 	MountImages          []Image
 	ExtensionImages      []Image
 	ExtensionDirectories []PathRule
+}
+
+// FileSystems are those that files may be opened on, or with Allow false may not, by their magic numbers.
+type FileSystems struct {
+	Allow     bool
+	Magic     []uint32
+	CgroupDir string // of the unit, "" if there is none
 }
 
 // Image is a disk image to mount.
