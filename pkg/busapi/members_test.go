@@ -11,7 +11,6 @@ import (
 
 // absent are members that systemd 257 has and we don't, with the reason.
 var absent = map[string]string{
-	"Manager.EnqueueMarkedJobs":   "units can't be marked (Markers is always empty): packages restart services by name",
 	"Manager.StartAuxiliaryScope": "a scope of pidfds: StartTransientUnit with PIDFDs does the same",
 
 	"Manager.GetDynamicUsers":         "dynamic users are only known to their executor",

@@ -38,6 +38,7 @@ func managerVerbs() (list []method) {
 			k.enqueue(name, verbs[0], mode)
 		}},
 		method{name: "StartUnitReplace", in: "sss", out: "o", args: []string{"old_unit", "new_unit", "mode", "job"}, run: startUnitReplace},
+		method{name: "EnqueueMarkedJobs", out: "ao", args: []string{"jobs"}, run: enqueueMarked},
 		method{name: "EnqueueUnitJob", in: "sss", out: "uososa(uosos)",
 			args: []string{"name", "job_type", "job_mode", "job_id", "job_path", "unit_id", "unit_path", "job_type", "affected_jobs"},
 			run:  func(k *call) { k.enqueueDetailed(k.args.String(), k.args.String(), k.args.String()) }},

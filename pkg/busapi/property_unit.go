@@ -56,7 +56,7 @@ func unitRuntime() []property {
 		unitBool("CanLiveMount", bus.EmitsConst, func(s *Server, u *engine.Unit) bool { return s.b.CanLiveMount(u.Name()) }),
 		{name: "Job", sig: "(uo)", unit: writeUnitJob},
 		unitBool("NeedDaemonReload", bus.EmitsNothing, func(s *Server, u *engine.Unit) bool { return s.b.Loader().NeedReload(u.Config()) }),
-		unitStrings("Markers", bus.EmitsNothing, func(*Server, *engine.Unit) []string { return nil }),
+		unitStrings("Markers", bus.EmitsNothing, func(_ *Server, u *engine.Unit) []string { return u.Markers() }),
 		unitBool("ConditionResult", bus.EmitsChange, func(_ *Server, u *engine.Unit) bool { return u.ConditionResult() }),
 		unitBool("AssertResult", bus.EmitsChange, func(_ *Server, u *engine.Unit) bool { return u.AssertResult() }),
 		{name: "Conditions", sig: "a(sbbsi)", emits: bus.EmitsInvalidates, unit: func(_ *Server, u *engine.Unit, e *bus.Encoder) {

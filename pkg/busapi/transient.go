@@ -38,6 +38,7 @@ type transient struct {
 	settings []unit.Setting
 	pids     []int32
 	addRef   bool
+	marks    *markers
 	stdio    [3]int // what was handed over, -1 none; ours, by dup
 	extra    []passed
 }
@@ -128,6 +129,9 @@ func startTransient(k *call) {
 	ev.Given = t.given(k.s.b.AddHandle)
 	ev.Reply = k.s.b.Request(k.replyJob)
 	k.s.b.Submit(ev)
+	if t.marks != nil {
+		k.s.b.Submit(t.marks.mark(t.u.Name, 0))
+	}
 }
 
 // readTransient reads the properties a(sv) of one new unit. What it gives must be closed, also beside an error.
@@ -182,6 +186,10 @@ func (k *call) property(t *transient, host *unit.Host, name, sig string) error {
 	case name == "AddRef" && sig == "b":
 		t.addRef = k.args.Bool()
 		return k.args.Err()
+	case name == "Markers" && sig == "as":
+		var err error
+		t.marks, err = k.readMarkers()
+		return err
 	case t.u.Type == unit.TypeService && sig == "h" && stdioNumber(name) >= 0:
 		return k.stdio(t, stdioNumber(name))
 	case t.u.Type == unit.TypeService && name == "ExtraFileDescriptors" && sig == "a(hs)":
@@ -240,6 +248,14 @@ func (k *call) setProperties(name string) {
 		if k.args.Err() != nil {
 			break
 		}
+		if prop == "Markers" && sig == "as" {
+			var err error
+			if t.marks, err = k.readMarkers(); err != nil {
+				k.fail(err)
+				return
+			}
+			continue
+		}
 		want := unit.PropertySignature(t.u.Type, prop, unit.SetRuntime)
 		if want == "" {
 			k.fail(bus.Errorf(bus.ErrPropertyReadOnly, "Cannot set property %s, or unknown property.", prop))
@@ -263,6 +279,13 @@ func (k *call) setProperties(name string) {
 	if err := k.args.Err(); err != nil {
 		k.fail(err)
 		return
+	}
+	if t.marks != nil && len(order) == 0 {
+		k.submit(func(r machine.Reply) machine.Event { return t.marks.mark(name, r) })
+		return
+	}
+	if t.marks != nil {
+		k.s.b.Submit(t.marks.mark(name, 0))
 	}
 	unit.Refinish(t.u)
 	k.writeDropIns(t.u, order, files, runtime)

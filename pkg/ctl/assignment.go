@@ -157,6 +157,10 @@ func specialAssignment(t unit.Type, key string) assignmentFunc {
 		}
 	case key == "Delegate":
 		return delegateAssignment
+	case key == "Markers":
+		return func(key, v string) ([]assignment, error) {
+			return one(key, "as", func(e *bus.Encoder) { e.Strings(strings.Fields(v)) }), nil
+		}
 	case t == unit.TypeTimer && strings.HasPrefix(key, "On"):
 		return timerAssignment
 	case t == unit.TypePath && findRow(t, key) != nil && (strings.HasPrefix(key, "Path") || key == "DirectoryNotEmpty"):

@@ -35,6 +35,7 @@ func (e *Engine) stateChanged(u *Unit, old machine.ActiveState) {
 			s.InactiveExit = e.now
 		}
 	}
+	s.unmark(now, old)
 	if now == machine.Failed && old != machine.Failed {
 		e.failedUnits++
 	} else if now != machine.Failed && old == machine.Failed {

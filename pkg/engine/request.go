@@ -115,6 +115,8 @@ func (e *Engine) dispatch(ev machine.Event) {
 		e.onAbandon(v)
 	case machine.Freeze:
 		e.onFreeze(v)
+	case machine.Mark:
+		e.onMark(v)
 	case machine.Clean:
 		e.onClean(v)
 	case machine.AttachProcesses:

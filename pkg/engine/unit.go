@@ -57,6 +57,7 @@ type state struct {
 	AutoLimit     rate             `json:"auto_limit,omitzero"`
 	Clients       []string         `json:"clients,omitempty"` // sorted; a client may stand more than once
 	Monitor       string           `json:"monitor,omitempty"` // the unit whose OnFailure= or OnSuccess= started this one last
+	Markers       []string         `json:"markers,omitempty"` // sorted; needs-reload, needs-restart
 	Freezer       string           `json:"freezer,omitempty"` // "" running, freezing, frozen, thawing
 	PIDs          []int32          `json:"pids,omitempty"`    // sorted
 	BusNames      []string         `json:"bus_names,omitempty"`

@@ -36,6 +36,12 @@ type (
 		Unit  string
 		Reply Reply
 	}
+	// Mark changes the markers of a unit (needs-reload, needs-restart): first those in Clear go, then those in Set come.
+	Mark struct {
+		Unit       string
+		Clear, Set []string
+		Reply      Reply
+	}
 	// KillUnit sends a signal on behalf of a client. Whom: main, control, all, cgroup, or one of them with -fail.
 	KillUnit struct {
 		Unit, Whom string
@@ -248,6 +254,7 @@ func (Unref) event()              {}
 func (ClientGone) event()         {}
 func (Abandon) event()            {}
 func (Freeze) event()             {}
+func (Mark) event()               {}
 func (Clean) event()              {}
 func (AttachProcesses) event()    {}
 func (Reload) event()             {}
