@@ -30,7 +30,7 @@ func events(name string) []machine.Event {
 		machine.KillUnit{Unit: name, Whom: "all", Signal: 15, Reply: 1},
 		machine.StartTransient{Config: loaded("transient.service"), Reply: 1}, machine.SetConfig{Config: loaded(name), Reply: 1},
 		machine.Ref{Unit: name, Client: ":1.1", Reply: 1}, machine.Unref{Unit: name, Client: ":1.1", Reply: 1},
-		machine.ClientGone{Client: ":1.1"}, machine.Abandon{Unit: name, Reply: 1}, machine.Freeze{Unit: name, Reply: 1},
+		machine.ClientGone{Client: ":1.1"}, machine.Abandon{Unit: name, Reply: 1}, machine.Freeze{Unit: name, Reply: 1}, machine.Mark{Unit: name, Set: []string{"needs-reload"}, Reply: 1},
 		machine.Clean{Unit: name, Mask: []string{"all"}, Reply: 1}, machine.AttachProcesses{Unit: name, PIDs: []int32{5}, Reply: 1},
 		machine.Reload{Changed: []string{name}, Reply: 1},
 		machine.ProcessExited{PID: 1}, machine.ExecDone{PID: 1}, machine.Notify{Unit: name, PID: 1, Msg: machine.NotifyMessage{Status: &status}},
