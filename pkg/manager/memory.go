@@ -17,7 +17,6 @@ import (
 // freeMemory gives back to the kernel what boot or reload have left behind: the free heap, and the pages of the program that only they have used
 // (parsers, tables, introspection). Those are clean and mapped from the file: whoever needs one again gets it from the page cache.
 func (m *Manager) freeMemory() {
-	debug.SetGCPercent(steadyPercent)
 	m.spawner.filters.Clear()
 	m.src.Trim()
 	m.freeGarbage()
@@ -28,11 +27,19 @@ func (m *Manager) freeGarbage() {
 	if m.bus != nil {
 		m.bus.api.Shrink()
 	}
-	m.work.add(func() func() {
+	percent := steadyPercent
+	if m.trim.busy {
+		percent = busyPercent
+	}
+	if !m.work.add(func() func() {
 		debug.FreeOSMemory()
+		// Not before: a lower percentage starts a collection of its own, and what that finds wouldn't be given back.
+		debug.SetGCPercent(percent)
 		dropCleanPages()
 		return nil
-	})
+	}) {
+		debug.SetGCPercent(percent)
+	}
 }
 
 // trim says when memory is given back next: once the manager has been idle for a while after it did enough to be worth it, or did anything at all as
