@@ -266,7 +266,7 @@ func (h *harness) boot(t *testing.T, own *spec, initrd []byte) (*machine.Machine
 // reach waits for a boot and its state.
 func (h *harness) reach(ctx context.Context, m *machine.Machine, own *spec, boot int) error {
 	if err := m.Ready(ctx, boot); err != nil {
-		return fmt.Errorf("%w\n%s", err, lastLines(m.Console(), 40))
+		return fmt.Errorf("%w\n%s%s", err, agentLines(m.Console()), lastLines(m.Console(), 40))
 	}
 	if own.state == "any" {
 		return nil
@@ -292,6 +292,17 @@ func (h *harness) autopsy(m *machine.Machine) string {
 		return text
 	}
 	return text + "failed units, jobs, warnings:\n" + lastLines(result.Output, 40)
+}
+
+// agentLines are what the agent said of its troubles.
+func agentLines(console string) string {
+	var out strings.Builder
+	for line := range strings.Lines(console) {
+		if strings.Contains(line, "agent:") {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
 }
 
 func (h *harness) stopShared(t *testing.T) {

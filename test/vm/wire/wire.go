@@ -60,6 +60,9 @@ func (p *Port) Send(m Message) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if m.Kind == Hello {
+		line = append([]byte{'\n'}, line...) // what firmware or the boot before left on the line is none of it
+	}
 	_, err = p.w.Write(append(line, '\n'))
 	return err
 }
