@@ -146,7 +146,7 @@ func randomID() string {
 const (
 	steadyPercent  = 50
 	restorePercent = 500
-	busyPercent    = 150 // see trimWhenIdle
+	busyPercent    = 300 // see trimWhenIdle
 )
 
 // prepareProcess sets what every child would inherit and what keeps PID 1 alive.

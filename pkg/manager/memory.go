@@ -81,7 +81,7 @@ func (m *Manager) trimWhenIdle() {
 	small := m.trim.small
 	free, begun := m.trim.turn(kernel.Monotonic(), units, m.bus.api.Large())
 	if begun {
-		// A transaction of thousands of jobs is over before a third of the collections have paid, and memory is given back when it is.
+		// A transaction of thousands of jobs is over before most collections have paid, and memory is given back when it is.
 		debug.SetGCPercent(busyPercent)
 	}
 	switch {
