@@ -109,7 +109,7 @@ var libraries = []library{
 	{"github.com/coreos/go-systemd/v22/...", []string{"pkg/ctl/...", "test/..."}, "a real client in tests; not for reading unit files (continuations, long lines)"},
 	{"gopkg.in/ini.v1", []string{"pkg/ctl/...", "pkg/generator", "pkg/manager", "test/..."}, "os-release and the like; not unit files: it drops empty assignments and order"},
 	{"github.com/containerd/cgroups/v3/...", []string{"pkg/sandbox", "pkg/ctl/...", "test/..."}, "device programs and statistics; 6 times slower per cgroup than pkg/cgroup"},
-	{"github.com/cilium/ebpf/...", []string{"pkg/cgroup", "pkg/sandbox"}, "programs attached to control groups"},
+	{"github.com/cilium/ebpf/...", []string{"pkg/cgroup", "pkg/sandbox", "pkg/ctl/learn"}, "programs attached to control groups and, in a client, to tracepoints: jumps, maps and a ring that own instructions would have to reinvent"},
 	{"github.com/ebitengine/purego", []string{"cmd/muster-pam"}, "loads libpam without a C compiler; dynamically linked, so nothing that PID 1 needs to start"},
 	{"github.com/spf13/...", []string{"pkg/ctl/..."}, "musterctl's help and completion"},
 	{"github.com/google/go-cmp/...", []string{"pkg/engine/enginetest"}, "tests only"},

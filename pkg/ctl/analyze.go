@@ -28,6 +28,8 @@ type analyze struct {
 	says            map[string]policyWords
 	table, detailed bool // plot
 	scale           float64
+	watchFor        value.USec // sandbox
+	applyLearned    bool
 }
 
 // analyzeVerb is one row of its verbs.
@@ -69,6 +71,7 @@ func analyzeVerbs() []analyzeVerb {
 		{"timestamp", "TIMESTAMP...", "show points in time", 1, -1, false, analyzeTimestamp},
 		{"timespan", "SPAN...", "show time spans", 1, -1, false, analyzeTimespan},
 		{"security", "[UNIT...]", "rate how exposed services are", 0, -1, false, analyzeSecurity},
+		{"sandbox", "UNIT", "watch a service and propose the tightest sandbox (muster's own)", 1, 1, false, analyzeSandbox},
 		{"fdstore", "UNIT...", "list descriptors in the stores of services", 1, -1, true, analyzeFDStore},
 		{"smbios11", "", "list strings passed in by the host of a virtual machine", 0, 0, false, analyzeSMBIOS11},
 		{"has-tpm2", "", "tell what there is of a TPM", 0, 0, false, analyzeTPM2},
@@ -151,6 +154,15 @@ func (a *analyze) options() []option {
 		{long: "no-pager", doc: "don't pipe output into a pager", set: setBool(&o.noPager, true)},
 		{long: "no-legend", doc: "print no headers", set: func(string) error { o.noLegend, o.noLegendGiven = true, true; return nil }},
 		{long: "tldr", doc: "cat-config: without comments and empty lines", set: setBool(&o.terse, true)},
+		{long: "for", arg: needsArgument, name: "SPAN", doc: "sandbox: how long the service is watched", set: func(v string) error {
+			n, err := value.ParseSec(v, value.USecPerSec)
+			if err != nil || n == 0 {
+				return usageError("Failed to parse --for= parameter: " + v)
+			}
+			a.watchFor = n
+			return nil
+		}},
+		{long: "apply", doc: "sandbox: keep the proposal as a drop-in", set: setBool(&a.applyLearned, true)},
 		{long: "table", doc: "plot: print a table", set: setBool(&a.table, true)},
 		{long: "detailed", doc: "plot: with all times of units as comments", set: setBool(&a.detailed, true)},
 		{long: "scale-svg", arg: needsArgument, name: "FACTOR", doc: "plot: stretch the drawing", set: func(v string) error {
@@ -171,7 +183,7 @@ func (a *analyze) options() []option {
 
 // analyzeTool is systemd-analyze.
 func analyzeTool(e *Env, args []string) int {
-	a := &analyze{systemctl: newSystemctl(e), iterations: 1, threshold: 100, scale: 1, man: true, instance: "test_instance", recursiveErrors: "yes"}
+	a := &analyze{systemctl: newSystemctl(e), iterations: 1, threshold: 100, scale: 1, man: true, watchFor: learnFor, instance: "test_instance", recursiveErrors: "yes"}
 	defer a.close()
 	usage := "systemd-analyze [OPTIONS...] VERB ...\n\nLook at boots, units, and the words of unit files.\n\nVerbs:\n" + analyzeHelp() + "\nOptions:\n"
 	words, status, done := e.parseTool(usage, a.options(), args, false)

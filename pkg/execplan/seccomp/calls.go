@@ -40,6 +40,21 @@ func number(arch int, name string) int32 {
 	return -1
 }
 
+// Numbers are the calls of one architecture by their number; machine is as in SystemCallArchitectures=: x86-64, x86, arm64, arm.
+func Numbers(machine string) map[int32]string {
+	arch, ok := map[string]int{"x86-64": archAMD64, "x86": arch386, "arm64": archARM64, "arm": archARM}[machine]
+	if !ok {
+		return nil
+	}
+	m := make(map[int32]string, len(calls))
+	for _, c := range calls {
+		if c.nr[arch] >= 0 {
+			m[c.nr[arch]] = c.name
+		}
+	}
+	return m
+}
+
 // Known says whether name is a system call of any architecture.
 func Known(name string) bool {
 	_, ok := findCall(name)
