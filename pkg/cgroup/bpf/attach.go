@@ -50,6 +50,7 @@ type queryAttr struct {
 	target, attachType, queryFlags, attachFlags uint32
 	ids                                         unsafe.Pointer
 	count, _                                    uint32
+	programFlags                                unsafe.Pointer
 }
 
 // programInfo is the head of struct bpf_prog_info.
@@ -77,6 +78,10 @@ func find(dir int, at AttachType, name string) (attached, error) {
 	var ids [attachedMax]uint32
 	attr := queryAttr{target: uint32(dir), attachType: uint32(at), ids: unsafe.Pointer(&ids[0]), count: attachedMax}
 	none := attached{fd: -1}
+	var flags [attachedMax]uint32
+	if at == attachLSMCgroup {
+		attr.programFlags = unsafe.Pointer(&flags[0]) // for hooks the kernel insists on telling them
+	}
 	if _, err := call(unix.BPF_PROG_QUERY, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
 		return none, err
 	}
