@@ -39,6 +39,9 @@ var powerActions = map[string]powerAction{
 	"suspend-then-hibernate": {"", "SuspendThenHibernate", 0, 0, "", ""},
 }
 
+// kexecTool loads the kernel that kexec is to start, if none is.
+const kexecTool = "/usr/sbin/kexec"
+
 // power is halt, poweroff, reboot, sleep and their like, and default, rescue and emergency.
 func power(s *systemctl, name string, args []string) int {
 	p := powerActions[name]
@@ -49,6 +52,12 @@ func power(s *systemctl, name string, args []string) int {
 	}
 	if status := s.prepareReboot(); status != 0 {
 		return status
+	}
+	if name == "kexec" && s.o.when == "" {
+		if err := unix.Access(kexecTool, unix.X_OK); err != nil {
+			s.errorf("%s is not available: %s", kexecTool, errorText(err))
+			return exitFailure
+		}
 	}
 	if s.o.when != "" {
 		return s.schedule(name, p, s.o.when)
@@ -306,7 +315,7 @@ func (s *systemctl) showScheduled(c *bus.Client) int {
 	}
 	kind := text(pair[0])
 	word := map[string]string{"halt": "Halt", "poweroff": "Shutdown", "reboot": "Reboot", "kexec": "Kexec", "exit": "Exit"}[strings.TrimPrefix(kind, "dry-")]
-	s.notef("%s scheduled for %s, use 'shutdown -c' to cancel.", orDefault(word, kind), value.FormatTimestamp(value.USec(toUint(pair[1])), s.o.timestamp, s.Location))
+	s.notef("%s scheduled for %s, use 'systemctl %s --when=cancel' to cancel.", orDefault(word, kind), value.FormatTimestamp(value.USec(toUint(pair[1])), s.o.timestamp, s.Location), strings.TrimPrefix(kind, "dry-"))
 	return 0
 }
 

@@ -27,7 +27,7 @@ func show(s *systemctl, _ string, args []string) int {
 	}
 	var patterns []string
 	for _, a := range args {
-		if id, err := strconv.ParseUint(a, 10, 32); err == nil && id > 0 {
+		if id, err := strconv.ParseUint(a, 10, 32); err == nil {
 			separate()
 			if r := s.showObject(bus.JobPath(uint32(id)), ""); r != 0 {
 				status = r

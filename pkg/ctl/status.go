@@ -45,7 +45,7 @@ func status(s *systemctl, _ string, args []string) int {
 	var patterns []string
 	for _, a := range args {
 		pid, err := strconv.ParseUint(a, 10, 31)
-		if err != nil || pid == 0 {
+		if err != nil {
 			patterns = append(patterns, a)
 			continue
 		}

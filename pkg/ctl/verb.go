@@ -81,7 +81,7 @@ func unitVerbs() []verb {
 		{name: "thaw", min: 1, max: -1, online: true, args: "PATTERN...", doc: "resume the processes of units", units: "active", run: freezeUnits},
 		{name: "set-property", min: 2, max: -1, online: true, args: "UNIT PROPERTY=VALUE...", doc: "change settings of a unit", units: "units", run: setUnitProperties},
 		{name: "bind", min: 2, max: 3, online: true, args: "UNIT PATH [PATH]", doc: "mount a path into a unit's namespace", units: "active", run: bindMount},
-		{name: "mount-image", min: 2, max: 4, online: true, args: "UNIT IMAGE [PATH [OPTIONS]]", doc: "mount an image into a unit's namespace", units: "active", run: bindMount},
+		{name: "mount-image", min: 3, max: 4, online: true, args: "UNIT IMAGE PATH [OPTIONS]", doc: "mount an image into a unit's namespace", units: "active", run: bindMount},
 		{name: "service-log-level", min: 1, max: 2, online: true, args: "SERVICE [LEVEL]", doc: "show or set the log level of a service", units: "active", run: serviceLog},
 		{name: "service-log-target", min: 1, max: 2, online: true, args: "SERVICE [TARGET]", doc: "show or set the log target of a service", units: "active", run: serviceLog},
 		{name: "reset-failed", max: -1, online: true, args: "[PATTERN...]", doc: "forget that units, or all, have failed", units: "failed", run: resetFailed},
