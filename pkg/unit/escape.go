@@ -115,6 +115,7 @@ func NameFromPath(path, suffix string) (string, error) {
 		return "", err
 	}
 	if len(e)+len(suffix) > NameMax {
+		// DEVIATION: a mount whose path makes no name of up to 255 characters is no unit; systemd gives it a shortened name with a hash in it.
 		return "", errText("path ", quoted(path), " is too long for a unit name")
 	}
 	return e + suffix, nil
