@@ -15,6 +15,10 @@ import (
 // measureLoaded has N units loaded and inactive: memory, calls, reload, and the
 // latency of single jobs beside them.
 func measureLoaded(ctx context.Context, b *bench, program box.Program, n int) error {
+	alone, err := jobsAlone(ctx, b, program)
+	if err != nil {
+		return err
+	}
 	k := kindNamed("simple")
 	files := k.files(n)
 	for name, content := range probeUnits {
@@ -25,10 +29,6 @@ func measureLoaded(ctx context.Context, b *bench, program box.Program, n int) er
 		return err
 	}
 	defer stopBox(inside, c)
-	alone, err := jobTimes(ctx, inside, beforeSamples)
-	if err != nil {
-		return err
-	}
 	// An active target that wants them keeps all of them loaded.
 	if err := c.call(ctx, "StartUnit", k.target(), "ignore-dependencies").Err; err != nil {
 		return err
@@ -167,7 +167,7 @@ func checkReloaded(ctx context.Context, c *client) error {
 	return nil
 }
 
-// jobSamples is how many starts and stops the percentiles are of, beforeSamples how many are made before the other units are loaded.
+// jobSamples is how many starts and stops the percentiles are of, beforeSamples how many are made where no other units are loaded.
 const (
 	jobSamples    = 200
 	beforeSamples = 100
@@ -210,6 +210,20 @@ func jobTimes(ctx context.Context, inside *box.Box, count int) (map[string]sampl
 		all[name] = s
 	}
 	return all, nil
+}
+
+// jobsAlone measures the probes in a boot where nothing else is loaded.
+func jobsAlone(ctx context.Context, b *bench, program box.Program) (map[string]samples, error) {
+	files := map[string]box.File{}
+	for name, content := range probeUnits {
+		files[unitDir+name] = box.File{Content: content}
+	}
+	inside, c, err := b.bootEmpty(ctx, program, files)
+	if err != nil {
+		return nil, err
+	}
+	defer stopBox(inside, c)
+	return jobTimes(ctx, inside, beforeSamples)
 }
 
 // measureJobs is about single jobs beside N loaded units, compared with those that were alone.

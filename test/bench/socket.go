@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// reexecTime bounds one re-execution; systemd needs minutes for 16,000 listeners (its issue 3241).
-	reexecTime = time.Minute
+	// reexecTime bounds the re-executions of one unit; systemd needs minutes for 16,000 listeners (its issue 3241).
+	reexecTime = 3 * time.Minute
 	// connections is how many connections are made at most, one after the other.
 	connections = 1000
 	// activations is how often the first connection is measured.
@@ -122,23 +122,35 @@ func measureConnections(b *bench, program box.Program, inside *box.Box, n int) e
 	return nil
 }
 
-// measureSocketReexec re-executes the manager and makes sure that the sockets still listen.
+// slowReexec is from when on a re-execution isn't repeated.
+const slowReexec = 3 * time.Second
+
+// measureSocketReexec re-executes the manager and makes sure that the sockets still listen. The median counts.
 func measureSocketReexec(ctx context.Context, b *bench, program box.Program, inside *box.Box, c **client, n int) error {
+	const name = "daemon-reexec, N listeners in one unit"
 	ctx, cancel := context.WithTimeout(ctx, reexecTime)
 	defer cancel()
-	began := time.Now()
-	_ = (*c).call(ctx, "Reexecute").Err // the connection ends without an answer
-	(*c).close()
-	fresh, err := connect(ctx, inside)
-	if err == nil {
-		*c = fresh
-		_, err = fresh.pollState(ctx, "many.socket", "active", began)
+	var times []time.Duration
+	var cpu time.Duration
+	for range reexecRuns {
+		took, used, fresh, err := reexecOnce(ctx, inside, *c)
+		if fresh != nil {
+			*c = fresh
+		}
+		if err == nil {
+			_, err = (*c).pollState(ctx, "many.socket", "active", time.Now())
+		}
+		if err != nil {
+			b.results.fail(name, n, program.Name, err)
+			return nil
+		}
+		times, cpu = append(times, took), cpu+used
+		if took > slowReexec {
+			break
+		}
 	}
-	if err != nil {
-		b.results.fail("daemon-reexec, N listeners in one unit", n, program.Name, err)
-		return nil
-	}
-	b.results.add("daemon-reexec, N listeners in one unit", n, program.Name, milliseconds, ms(time.Since(began)))
-	_, err = exchange(inside, "/run/bench-first", false)
+	b.results.add(name, n, program.Name, milliseconds, ms(percentile(times, 50)))
+	b.results.add(name+", CPU", n, program.Name, milliseconds, ms(cpu/time.Duration(len(times))))
+	_, err := exchange(inside, "/run/bench-first", false)
 	return err
 }
