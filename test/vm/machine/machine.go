@@ -162,9 +162,13 @@ func (m *Machine) arguments(options Options) ([]string, error) {
 	if accel == "" {
 		accel = "tcg,thread=multi"
 	}
+	kernel := append([]string{}, kernelArgs...)
+	if khz := tscKHz(); khz != 0 && strings.HasPrefix(accel, "tcg") {
+		kernel = append(kernel, "tsc_early_khz="+strconv.FormatUint(khz, 10))
+	}
 	args := append([]string{}, runArgs...)
 	args = append(args, "-accel", accel, "-cpu", cpu, "-kernel", options.Kernel, "-initrd", initrd,
-		"-append", strings.Join(append(append([]string{}, kernelArgs...), options.Append...), " "),
+		"-append", strings.Join(append(kernel, options.Append...), " "),
 		"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console",
 		"-chardev", "socket,id=agent,fd=4", "-serial", "chardev:agent",
 		"-chardev", "socket,id=monitor,fd=5", "-mon", "chardev=monitor,mode=control")
