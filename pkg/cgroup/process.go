@@ -42,11 +42,14 @@ func parsePids(list []int, text string) []int {
 }
 
 // ProcsRecursive lists the processes of a group and of all below, at most
-// limit; ErrLimit beyond. visit is called with each group's path.
+// limit, of which a group takes some as well; ErrLimit beyond. visit is called with each group's path.
 func (t *Tree) ProcsRecursive(path string, limit int, visit func(path string, pids []int)) error {
 	path = clean(path)
 	return t.procsBelow(t.rootFD, path, path, &limit, visit)
 }
+
+// groupCost is what a group counts against the limit, in processes: to open its list takes about as long as to signal so many.
+const groupCost = 16
 
 // procsBelow does so for the group at path, seen from the directory at, whose name in full is known as name.
 func (t *Tree) procsBelow(at int, path, name string, limit *int, visit func(path string, pids []int)) error {
@@ -59,7 +62,7 @@ func (t *Tree) procsBelow(at int, path, name string, limit *int, visit func(path
 			return err
 		}
 		visit(name, pids)
-		if *limit -= 1 + len(pids); *limit < 0 {
+		if *limit -= groupCost + len(pids); *limit < 0 {
 			return fmt.Errorf("cgroup %s: processes: %w", t.Absolute(name), ErrLimit)
 		}
 		subs, err := subdirectories(at, path)

@@ -1,12 +1,14 @@
 package manager
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/muster-init/muster/pkg/cgroup"
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/unit/value"
@@ -63,7 +65,7 @@ func (k *killer) cgroup() {
 	for range killPasses {
 		// The list may be cut: whoever is in it is signalled, and those that are not are ended with their group.
 		pids, err := k.m.cg.processes(k.e.Unit, k.e.Subgroup)
-		if err != nil && len(pids) == 0 {
+		if err != nil && !errors.Is(err, cgroup.ErrLimit) && len(pids) == 0 {
 			return
 		}
 		fresh := 0
@@ -81,7 +83,11 @@ func (k *killer) cgroup() {
 			return
 		}
 		if k.e.Signal == int32(unix.SIGKILL) && k.e.Subgroup == "" && k.m.cg.kill(k.e.Unit) == nil {
+			k.left = k.left || k.m.cg.populated(k.e.Unit)
 			return // the kernel has killed all of them at once, later forks included
+		}
+		if err != nil {
+			return // to list so many groups again and again would hold up everybody
 		}
 	}
 }

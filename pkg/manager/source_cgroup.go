@@ -205,8 +205,8 @@ func (c *cgroups) realize(name string) (ok bool) {
 	if !ok {
 		return false
 	}
-	if stop := c.trimming[name]; stop != nil {
-		stop.Store(true)
+	if c.keepBelow(name) {
+		_ = cgroup.Trim(c.tree.Dir(p), trimmedNow, nil) // what the last run left; what is too much for this is found by the service
 	}
 	cfg := u.Config().GetCgroup()
 	g := c.inner[name]
@@ -579,6 +579,9 @@ func (c *cgroups) release(name string) {
 		return
 	}
 	c.keepUsage(name)
+	if c.populated(name) {
+		return // it was started again meanwhile: what is empty in there is its own
+	}
 	c.releaseSubgroup(name, p)
 	if err := c.tree.Release(p); err != nil {
 		if errors.Is(err, cgroup.ErrBusy) {
@@ -597,6 +600,18 @@ func (c *cgroups) release(name string) {
 
 // trimmedMax bounds the groups of one unit that a worker looks at in one go.
 const trimmedMax = 1 << 20
+
+// keepBelow stops the removal of groups below a unit's, if there is one: somebody will make new ones there.
+func (c *cgroups) keepBelow(name string) bool {
+	stop := c.trimming[name]
+	if stop != nil {
+		stop.Store(true)
+	}
+	return stop != nil
+}
+
+// trimmedNow bounds those that are removed on the loop because the unit starts again: some 20 ms.
+const trimmedNow = 2048
 
 // trim has a worker take away the many empty groups that a delegated service has left, then tries again to release the unit's.
 func (c *cgroups) trim(name, p string) {
@@ -637,6 +652,7 @@ func (c *cgroups) dirFD(name string) (fd int, migrate bool) {
 	if _, ok := c.paths[name]; !ok || c.tree == nil || u == nil {
 		return -1, false
 	}
+	c.keepBelow(name)
 	fd, err := c.tree.DirFD(c.spawnPath(u))
 	if err != nil {
 		c.m.log.warning(name, "%v", err)
@@ -673,6 +689,16 @@ func (c *cgroups) kill(name string) error {
 		g.migrate = true
 	}
 	return c.tree.Kill(p)
+}
+
+// populated says whether there is a process in a unit's group or below.
+func (c *cgroups) populated(name string) bool {
+	p, ok := c.paths[name]
+	if !ok || c.tree == nil {
+		return false
+	}
+	s, err := c.tree.State(p)
+	return err == nil && s.Populated
 }
 
 // unitOfPID finds the unit whose group a process is in.
