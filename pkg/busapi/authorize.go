@@ -16,6 +16,7 @@ type Credentials struct {
 // root and the manager's own user; a method that is forgotten here is refused, not allowed.
 var forAnybody = map[string]bool{
 	"Subscribe": true, "Unsubscribe": true, "UnrefUnit": true, "Unref": true, "LoadUnit": true,
+	"AttachProcessesToUnit": true, "AttachProcesses": true, // they look themselves, see mayAttach
 	"LookupDynamicUserByName": true, "LookupDynamicUserByUID": true, "Dump": true, "DumpByFileDescriptor": true,
 	"DumpUnitsMatchingPatterns": true, "DumpUnitsMatchingPatternsByFileDescriptor": true,
 }
@@ -28,8 +29,8 @@ func (m *method) needsPrivilege() bool {
 	return !forAnybody[m.name] && !strings.HasPrefix(m.name, "Get") && !strings.HasPrefix(m.name, "List")
 }
 
-// aboutCaller are the methods that may mean the caller itself, by an empty name or pid 0.
-var aboutCaller = map[string]bool{"GetUnit": true, "GetUnitByPID": true, "GetUnitByInvocationID": true}
+// aboutCaller are the methods that may mean the caller itself, by an empty name or pid 0, or that look who it is.
+var aboutCaller = map[string]bool{"GetUnit": true, "GetUnitByPID": true, "GetUnitByInvocationID": true, "AttachProcessesToUnit": true, "AttachProcesses": true}
 
 // pid is the caller's process, 0 if that isn't known.
 func (k *call) pid() int {

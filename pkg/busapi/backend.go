@@ -54,6 +54,8 @@ type Backend interface {
 
 	// ControlGroup is the unit's cgroup as clients see it ("/system.slice/x.service"), "" without one.
 	ControlGroup(unit string) string
+	// CgroupOwner is whose the unit's cgroup is, or a group below it: the user it was delegated to. ok is false if there is none.
+	CgroupOwner(unit, subgroup string) (uid uint32, ok bool)
 	ControlGroupID(unit string) uint64
 	// Processes lists the pids of a unit by cgroup path below the unit's own ("/" is the unit's).
 	Processes(unit string) (map[string][]int, error)

@@ -107,7 +107,7 @@ func TestAuthorization(t *testing.T) {
 	const anybody = `Dump DumpByFileDescriptor DumpUnitsMatchingPatterns DumpUnitsMatchingPatternsByFileDescriptor GetDefaultTarget GetJob GetJobAfter
 		GetJobBefore GetUnit GetUnitByControlGroup GetUnitByInvocationID GetUnitByPID GetUnitByPIDFD GetUnitFileLinks GetUnitFileState GetUnitProcesses ListJobs
 		ListUnitFiles ListUnitFilesByPatterns ListUnits ListUnitsByNames ListUnitsByPatterns ListUnitsFiltered LoadUnit Subscribe UnrefUnit Unsubscribe
-		GetDynamicUsers LookupDynamicUserByName LookupDynamicUserByUID`
+		GetDynamicUsers LookupDynamicUserByName LookupDynamicUserByUID AttachProcessesToUnit`
 	allowed := map[string]bool{}
 	for _, name := range strings.Fields(anybody) {
 		allowed[name] = true
@@ -119,7 +119,7 @@ func TestAuthorization(t *testing.T) {
 			t.Errorf("method %s: needs privilege %v", m.name, m.needsPrivilege())
 		}
 	}
-	for _, name := range []string{"StartUnit", "KillUnit", "SetUnitProperties", "Reload", "Reexecute", "Exit", "PowerOff", "EnableUnitFiles", "StartTransientUnit", "SetEnvironment", "AttachProcessesToUnit", "FreezeUnit"} {
+	for _, name := range []string{"StartUnit", "KillUnit", "SetUnitProperties", "Reload", "Reexecute", "Exit", "PowerOff", "EnableUnitFiles", "StartTransientUnit", "SetEnvironment", "FreezeUnit"} {
 		if m := i.byMethod[name]; m == nil || !m.needsPrivilege() {
 			t.Errorf("method %s is there for anybody", name)
 		}

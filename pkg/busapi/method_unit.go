@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -249,10 +250,55 @@ func (k *call) attach(name string) {
 		}
 		pids = append(pids, int32(pid))
 	}
+	if err := k.mayAttach(name, subgroup, pids); err != nil {
+		k.fail(err)
+		return
+	}
+	subgroup = strings.TrimPrefix(subgroup, "/")
 	k.submit(func(r machine.Reply) machine.Event {
 		return machine.AttachProcesses{Unit: name, Subgroup: subgroup, PIDs: pids, Reply: r}
 	})
 }
+
+// mayAttach checks the request. Users may move processes of their own into what was delegated to them: so a user's manager gets those that are in a
+// session, whose cgroup it may not take them out of.
+func (k *call) mayAttach(name, subgroup string, pids []int32) error {
+	if subgroup != "" && (subgroup[0] != '/' || path.Clean(subgroup) != subgroup) {
+		return bus.Errorf(bus.ErrInvalidArgs, "Control group path is not absolute: %s", subgroup)
+	}
+	if !k.c.Private && !k.known {
+		return bus.Errorf(bus.ErrAccessDenied, "Access denied")
+	}
+	if k.c.Private || k.who.UID == 0 || k.who.UID == k.s.b.Facts().UID {
+		return nil
+	}
+	u := k.s.b.Engine().Unit(name)
+	if u == nil {
+		return bus.Errorf(bus.ErrNoSuchUnit, "Unit %s not loaded.", name)
+	}
+	if !delegated(u.Config()) {
+		return bus.Errorf(bus.ErrInvalidArgs, "Process migration not available on non-delegated units.")
+	}
+	if uid, ok := k.s.b.CgroupOwner(u.Name(), ""); !ok || uid != k.who.UID {
+		return bus.Errorf(bus.ErrAccessDenied, "Access denied")
+	}
+	if _, ok := k.s.b.CgroupOwner(u.Name(), strings.TrimSuffix(subgroup, "/")); !ok {
+		return bus.Errorf(bus.ErrFailed, "Failed to attach processes to control group: No such file or directory")
+	}
+	for _, pid := range pids {
+		var st unix.Stat_t
+		if pid <= 0 || unix.Stat(fmt.Sprintf("/proc/%d", pid), &st) != nil {
+			return bus.Errorf(bus.ErrNoSuchProcess, "No such process")
+		}
+		if st.Uid != k.who.UID {
+			return bus.Errorf(bus.ErrAccessDenied, "Access denied")
+		}
+	}
+	return nil
+}
+
+// delegated tells whether a unit's cgroup belongs to what runs in it.
+func delegated(u *unit.Unit) bool { return u.Type.HasCgroup() && u.GetCgroup().Delegate }
 
 const commandLineMax = 4096
 

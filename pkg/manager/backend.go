@@ -126,6 +126,18 @@ func (b backend) ControlGroupID(name string) uint64 {
 	return st.Ino
 }
 
+func (b backend) CgroupOwner(name, subgroup string) (uid uint32, ok bool) {
+	p, realized := b.m.cg.paths[name]
+	if !realized || b.m.cg.tree == nil {
+		return 0, false
+	}
+	var st unix.Stat_t
+	if unix.Lstat(b.m.cg.tree.Dir(p+subgroup), &st) != nil {
+		return 0, false
+	}
+	return st.Uid, true
+}
+
 // Processes lists pids by their path below the unit's own group; without cgroups those that the unit tracks.
 func (b backend) Processes(name string) (map[string][]int, error) {
 	p, ok := b.m.cg.path(name)
