@@ -101,9 +101,9 @@ func serviceRows() []*Row {
 		row(InService, "Type", kEnum("simple", "exec", "forking", "oneshot", "dbus", "notify", "notify-reload", "idle"), inService(func(b *Service) *string { return &b.Type }),
 			"How the manager tells that the service is up.", "notify", since(1), settable, full),
 		row(InService, "USBFunctionDescriptors", kPath, inServiceExtra(func(b *ServiceExtra) *string { return &b.USBFunctionDescriptors }),
-			"Descriptors of a USB gadget function.", "/etc/usb/descriptors", since(227), settable, accepted("USB gadgets come with sockets")),
+			"Descriptors of a USB gadget function.", "/etc/usb/descriptors", since(227), settable, partly("written to FunctionFS; no test has seen a device controller")),
 		row(InService, "USBFunctionStrings", kPath, inServiceExtra(func(b *ServiceExtra) *string { return &b.USBFunctionStrings }),
-			"Strings of a USB gadget function.", "/etc/usb/strings", since(227), settable, accepted("USB gadgets come with sockets")),
+			"Strings of a USB gadget function.", "/etc/usb/strings", since(227), settable, partly("written to FunctionFS; no test has seen a device controller")),
 		row(InService, "WatchdogSec", kSec, inService(func(b *Service) *uint64 { return &b.WatchdogUSec }),
 			"How often the service has to send WATCHDOG=1.", "30s", since(41), prop("WatchdogUSec"), emits(EmitsFalse), settable, full),
 	}
