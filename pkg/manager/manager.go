@@ -269,7 +269,7 @@ func (m *Manager) announce(effect machine.Effect) {
 // export writes the records of what has changed to the state log. It runs after every event from outside, so a crash at any moment finds the
 // state after the last whole event.
 func (m *Manager) export() {
-	m.tellUsages()
+	clear(m.used.down)
 	if m.state == nil {
 		return
 	}

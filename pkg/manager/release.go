@@ -2,7 +2,6 @@ package manager
 
 import (
 	"encoding/hex"
-	"maps"
 	"slices"
 	"strings"
 
@@ -329,9 +328,8 @@ func (c *cgroups) countAnew(name string, g *group) {
 	c.m.putUsage(keyBase+name, base)
 }
 
-// forget drops the accounts of a unit that is unloaded.
+// forgetUsage drops the accounts of a unit that is unloaded.
 func (m *Manager) forgetUsage(name string) {
-	m.tellUsage(name)
 	if _, ok := m.used.kept[name]; ok {
 		delete(m.used.kept, name)
 		m.dropRecord(keyUsed + name)
@@ -357,7 +355,8 @@ func (m *Manager) dropRecord(key string) {
 	}
 }
 
-// tellUsage logs what a unit used, once it is down.
+// tellUsage logs what a unit used whose end has just been told, as its group goes. Where that went before, as that of a service which has been up
+// without processes, nothing is told.
 func (m *Manager) tellUsage(name string) {
 	invocation, ok := m.used.down[name]
 	if !ok {
@@ -377,14 +376,4 @@ func (m *Manager) tellUsage(name string) {
 		fields = append(fields, m.invocationKey()+invocation)
 	}
 	m.log.write(priority, name, fields, "%s", text)
-}
-
-// tellUsages logs what the units used whose end has just been told and whose groups went before.
-func (m *Manager) tellUsages() {
-	if len(m.used.down) == 0 {
-		return
-	}
-	for _, name := range slices.Sorted(maps.Keys(m.used.down)) {
-		m.tellUsage(name)
-	}
 }
