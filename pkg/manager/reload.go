@@ -1,6 +1,8 @@
 package manager
 
 import (
+	"reflect"
+
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/loader"
 )
@@ -30,10 +32,11 @@ func (m *Manager) reload(done func(err error)) {
 			for _, p := range messages {
 				m.log.warning("", "%s", p)
 			}
+			before := m.unitDefaults()
 			if err == nil {
 				m.applyConfig(cfg)
 			}
-			m.reloaded(now, version)
+			m.reloaded(now, version, !reflect.DeepEqual(before, m.unitDefaults()))
 		}
 	})
 	if !queued {
@@ -42,8 +45,8 @@ func (m *Manager) reload(done func(err error)) {
 	}
 }
 
-// reloaded swaps the index and tells the engine which loaded units are concerned.
-func (m *Manager) reloaded(now *loader.Index, version uint64) {
+// reloaded swaps the index and tells the engine which loaded units are concerned: all of them if what holds for units that set nothing has changed.
+func (m *Manager) reloaded(now *loader.Index, version uint64, all bool) {
 	if m.src.Version() != version {
 		now = loader.Scan(m.src.Path()) // a transient unit was made meanwhile: the list would miss it
 	}
@@ -51,9 +54,9 @@ func (m *Manager) reloaded(now *loader.Index, version uint64) {
 	changes := loader.Compare(m.src.Index(), now)
 	m.src.Use(now)
 	var changed []string
-	if !changes.Empty() {
+	if all || !changes.Empty() {
 		for _, u := range m.eng.Units() {
-			if changes.Affects(u.Config().Names) {
+			if all || changes.Affects(u.Config().Names) {
 				changed = append(changed, u.Name())
 			}
 		}
