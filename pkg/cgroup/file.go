@@ -62,6 +62,9 @@ func (t *Tree) readMask(path, file string) Mask {
 
 // write writes content to one file of a group in one write(2).
 func (t *Tree) write(path, file, content string) error {
+	if content == "" {
+		content = "\n" // the kernel is not told of a write of nothing
+	}
 	fd, err := t.open(path, file, unix.O_WRONLY)
 	if err == nil {
 		for {
