@@ -27,7 +27,8 @@ type Client struct {
 	// OnCall takes method calls of the peer. Nil refuses them.
 	OnCall func(*Message)
 
-	name string // unique name on a bus, empty on a direct connection
+	name     string // unique name on a bus, empty on a direct connection
+	signaled bool   // a signal came since Process returned
 }
 
 // Dial connects to the first address of the list that answers. It is for
@@ -266,13 +267,19 @@ func (c *Client) CallArgs(destination string, path ObjectPath, iface, member str
 
 // Process handles input for at most wait (negative: without bound), and
 // returns as soon as anything was handled. It returns false when the time was
-// over first.
+// over first. A signal that came while a call waited for its answer counts: who
+// has asked for a state and then waits for a change of it misses none.
 func (c *Client) Process(wait time.Duration) (bool, error) {
+	if c.signaled {
+		c.signaled = false
+		return true, nil
+	}
 	var deadline time.Time
 	if wait >= 0 {
 		deadline = time.Now().Add(wait)
 	}
 	err := c.turn(deadline)
+	c.signaled = false
 	if HasName(err, ErrNoReply) {
 		return false, nil
 	}
@@ -333,6 +340,7 @@ func (c *Client) handle(m *Message) {
 	switch {
 	case c.conn.Deliver(m):
 	case m.Type == TypeSignal && c.OnSignal != nil:
+		c.signaled = true
 		c.OnSignal(m)
 	case m.Type == TypeCall && c.OnCall != nil:
 		c.OnCall(m)

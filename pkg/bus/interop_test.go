@@ -382,8 +382,38 @@ func TestClientAgainstServer(t *testing.T) {
 			t.Fatalf("reply %d: %v", i, r.Err)
 		}
 	}
+	_, _ = c.Process(0) // tells of the signal, if that came with the answer
 	if ok, err := c.Process(0); ok || err != nil {
 		t.Errorf("Process: %v, %v", ok, err)
+	}
+}
+
+// TestSignalBehindAnAnswer: a signal that is read together with an answer wakes who waits next.
+func TestSignalBehindAnAnswer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	stop := serve(t, listen(t, path), ServerConfig{}, func(c *Conn, m *Message) {
+		if _, err := c.Queue(m.Reply()); err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Queue(NewSignal("/x", "test.Demo", "Changed")); err != nil {
+			t.Error(err)
+		}
+	})
+	defer stop()
+	c, err := DialPath(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	signals := 0
+	c.OnSignal = func(*Message) { signals++ }
+	for i := range 50 {
+		if _, err := c.Call(call("Ask")); err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := c.Process(5 * time.Second); !ok || err != nil || signals != i+1 {
+			t.Fatalf("call %d: Process %v, %v, %d signals", i, ok, err, signals)
+		}
 	}
 }
 
