@@ -63,7 +63,7 @@ func sandboxRows() []*Row {
 		row(InExec, "RestrictAddressFamilies", kAddressFamilies, inSandbox(func(b *Sandbox) *FilterList { return &b.RestrictAddressFamilies }),
 			"Socket address families that may be used.", "AF_UNIX AF_INET", since(211), settable, full),
 		row(InExec, "RestrictFileSystems", kFileSystems, inSandbox(func(b *Sandbox) *FilterList { return &b.RestrictFileSystems }),
-			"File system types that may be used.", "ext4 tmpfs", since(250), settable, partly("seen to work in a virtual machine, not compared with systemd yet")),
+			"File system types that may be used.", "ext4 tmpfs", since(250), settable, full),
 		row(InExec, "RestrictNamespaces", kNamespaces(true), inSandbox(func(b *Sandbox) *uint64 { return &b.RestrictNamespaces }),
 			"Name spaces that may be made.", "uts ipc", since(233), settable, full),
 		row(InExec, "RestrictRealtime", kBool, inSandbox(func(b *Sandbox) *bool { return &b.RestrictRealtime }),
