@@ -46,8 +46,10 @@ func fieldNames(r *unit.Row) []string {
 	if strings.HasPrefix(name, "Limit") {
 		return []string{".Limits"}
 	}
-	if dir, ok := strings.CutSuffix(name, "DirectoryMode"); ok && dir != "" {
-		return []string{"." + dir + "Directory"}
+	for _, suffix := range []string{"Mode", "Quota", "Accounting"} {
+		if dir, ok := strings.CutSuffix(name, "Directory"+suffix); ok && dir != "" {
+			return []string{"." + dir + "Directory"}
+		}
 	}
 	if _, ok := unit.DepTypeFromString(name); ok {
 		return []string{"Dep" + name}
