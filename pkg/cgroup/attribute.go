@@ -284,6 +284,9 @@ func (t *Tree) Apply(path string, values []Value) []error {
 	var errs []error
 	for _, v := range values {
 		err := t.write(path, v.File, v.Content)
+		if errors.Is(err, unix.ENOSPC) && v.Content == "" {
+			err = t.widen(path, v.File)
+		}
 		if err == nil || v.Optional && errors.Is(err, unix.ENOENT) {
 			continue
 		}
@@ -294,6 +297,24 @@ func (t *Tree) Apply(path string, values []Value) []error {
 		errs = append(errs, &AttributeError{t.Absolute(path), v, err})
 	}
 	return errs
+}
+
+// widen takes a limit of the CPUs or memory nodes back. The kernel refuses the
+// empty set while there are processes in the group, and leaves them where they
+// are when the controller is taken away: so the group gets all that its parent
+// has.
+//
+// DEVIATION: with systemd the processes of a unit whose AllowedCPUs= is taken back stay on the CPUs they had.
+func (t *Tree) widen(path, file string) error {
+	if file != "cpuset.cpus" && file != "cpuset.mems" {
+		return unix.ENOSPC
+	}
+	dir, _ := splitLast(clean(path))
+	all, err := t.Read(dir, file+".effective")
+	if err != nil {
+		return err
+	}
+	return t.write(path, file, strings.TrimSpace(all))
 }
 
 // ParseCPUList reads the list format of cpuset.cpus ("0-3,8") into a mask of
