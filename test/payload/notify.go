@@ -30,7 +30,7 @@ func send(text string, fds ...int) error {
 	if len(fds) > 0 {
 		rights = unix.UnixRights(fds...)
 	}
-	return unix.Sendmsg(fd, []byte(text), rights, &unix.SockaddrUnix{Name: path}, 0)
+	return sendPatiently(fd, []byte(text), rights, &unix.SockaddrUnix{Name: path})
 }
 
 func unescape(text string) string { return strings.ReplaceAll(text, `\n`, "\n") }
