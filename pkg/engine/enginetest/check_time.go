@@ -182,6 +182,9 @@ func (c *checker) late() error {
 		if t == nil || u.SubState() != "waiting" {
 			continue
 		}
+		if u.Config().LoadState != unit.StateLoaded {
+			continue // its file went bad while it waited: it holds on to no unit whose times could be looked up
+		}
 		if u.Job() != nil {
 			t.busy = now.Monotonic
 		}
