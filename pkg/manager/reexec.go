@@ -336,6 +336,7 @@ func (m *Manager) restoreOrStart() error {
 		return nil
 	}
 	m.eng.SetWatchdogs(m.opt.ServiceWatchdogs)
+	m.cg.slices()
 	m.openTables()
 	m.startDefault()
 	m.openDevices()

@@ -733,11 +733,22 @@ func (c *cgroups) contains(name string, pid int32) bool {
 	return err == nil && group != "" && (have == group || strings.HasPrefix(have, group+"/"))
 }
 
+// slices makes the groups of the slices that are there without having been started: system.slice from the beginning, and every active one after a
+// restore. Their settings hold, and their changes.
+func (c *cgroups) slices() {
+	for _, u := range c.m.eng.Units() {
+		if u.Config().Type == unit.TypeSlice && u.Name() != "-.slice" && !u.ActiveState().IsInactiveOrFailed() {
+			c.realize(u.Name())
+		}
+	}
+}
+
 // rescan reports the present state of every group after a restore: what became empty meanwhile is an ordinary event.
 func (c *cgroups) rescan() {
 	if c.tree == nil {
 		return
 	}
+	c.slices()
 	for _, u := range c.m.eng.Units() {
 		p, ok := c.pathOf(u.Config())
 		if !ok || u.ActiveState().IsInactiveOrFailed() || u.Config().Type == unit.TypeSlice {
