@@ -11,6 +11,8 @@ import (
 	"github.com/muster-init/muster/pkg/cgroup"
 	"github.com/muster-init/muster/pkg/cgroup/bpf"
 	"github.com/muster-init/muster/pkg/engine"
+	"github.com/muster-init/muster/pkg/engine/machine"
+	"github.com/muster-init/muster/pkg/unit"
 )
 
 // keyCgroups is a record of planned re-executions only: what was written into the groups, so that the next image writes nothing again, and the watches,
@@ -173,4 +175,40 @@ func (c *cgroups) adopt(u *engine.Unit, p string) bool {
 	}
 	c.paths[u.Name()], c.units[p] = p, u.Name()
 	return true
+}
+
+// slices makes the groups of the slices that are there without having been started: system.slice from the beginning, and every active one after a
+// restore. Their settings hold, and their changes.
+func (c *cgroups) slices() {
+	for _, u := range c.m.eng.Units() {
+		if u.Config().Type == unit.TypeSlice && u.Name() != "-.slice" && !u.ActiveState().IsInactiveOrFailed() {
+			c.realize(u.Name())
+		}
+	}
+}
+
+// rescan reports the present state of every group after a restore: what became empty meanwhile is an ordinary event.
+func (c *cgroups) rescan() {
+	if c.tree == nil {
+		return
+	}
+	c.slices()
+	for _, u := range c.m.eng.Units() {
+		p, ok := c.pathOf(u.Config())
+		if !ok || u.ActiveState().IsInactiveOrFailed() || u.Config().Type == unit.TypeSlice {
+			continue
+		}
+		if c.adopt(u, p) {
+			c.realize(u.Name())
+			continue
+		}
+		state, err := c.tree.State(p)
+		if err != nil {
+			c.m.submit(machine.CgroupEmpty{Unit: u.Name()})
+			continue
+		}
+		c.realize(u.Name())
+		c.event(u.Name(), cgroup.Event{Path: p, State: state})
+	}
+	c.handed = nil
 }

@@ -1,8 +1,10 @@
 package manager
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -252,13 +254,7 @@ func (c *cgroups) usage(name string) busapi.Usage {
 		u.Usage = c.tree.Usage(p)
 	}
 	// Without a group: what the last activation used.
-	now := accountOf(u.Usage)
-	if t, ok := c.traffic(name); ok {
-		now.IPIngressBytes, now.IPIngressPackets, now.IPEgressBytes, now.IPEgressPackets = t.IngressBytes, t.IngressPackets, t.EgressBytes, t.EgressPackets
-	}
-	if base, ok := c.m.used.base[name]; ok {
-		now = now.Since(base)
-	}
+	now := c.sinceStart(name, accountOf(u.Usage))
 	if kept, ok := c.m.used.kept[name]; ok {
 		kept.Fill(&now)
 	}
@@ -312,4 +308,91 @@ var unknownUsage = cgroup.Usage{
 	MemoryCurrent: unit.Infinity, MemoryPeak: unit.Infinity, MemorySwapCurrent: unit.Infinity, MemorySwapPeak: unit.Infinity,
 	MemoryZSwapCurrent: unit.Infinity, CPUUsageNSec: unit.Infinity, TasksCurrent: unit.Infinity, IOReadBytes: unit.Infinity,
 	IOWriteBytes: unit.Infinity, IOReadOperations: unit.Infinity, IOWriteOperations: unit.Infinity, OOMKills: unit.Infinity, ManagedOOMKills: unit.Infinity,
+}
+
+// groupMarks are what others read from the group's directory: to whom it is delegated, what systemd-oomd is to spare, and where core dumps go
+// (systemd.resource-control(5)).
+type groupMarks struct{ Avoid, Omit, Coredump, Delegate bool }
+
+func marksOf(cfg *unit.Cgroup) groupMarks {
+	return groupMarks{cfg.ManagedOOMPreference == "avoid", cfg.ManagedOOMPreference == "omit", cfg.CoredumpReceive && cfg.Delegate, cfg.Delegate}
+}
+
+// mark sets the extended attributes that differ from what is known.
+func (c *cgroups) mark(g *group, want groupMarks, p string) {
+	flag := func(name string, had, on bool) {
+		if g.marked != nil && had == on {
+			return
+		}
+		value := ""
+		if on {
+			value = "1"
+		}
+		_ = c.tree.SetXattr(p, name, value)
+	}
+	had := groupMarks{}
+	if g.marked != nil {
+		had = *g.marked
+	}
+	flag(cgroup.XattrOOMPreference, had.Avoid, want.Avoid)
+	flag(cgroup.XattrOOMOmit, had.Omit, want.Omit)
+	flag(cgroup.XattrCoredump, had.Coredump, want.Coredump)
+	if want.Delegate {
+		flag("trusted.delegate", had.Delegate, true)
+		flag("user.delegate", had.Delegate, true)
+	}
+	if g.marked == nil || had != want {
+		g.marked = &want
+	}
+}
+
+// resolveDevices lets a worker find out which devices the IO…= settings are about, once per group and set of paths. The limits follow as soon as they
+// are known: a path may be on a file system that hangs, and no start is to wait for that.
+func (c *cgroups) resolveDevices(g *group, cfg *unit.Cgroup, name string) {
+	paths := ioPaths(cfg)
+	if slices.Equal(paths, g.devicePaths) {
+		return
+	}
+	g.devicePaths = paths
+	if len(paths) == 0 {
+		g.devices = nil
+		return
+	}
+	queued := c.m.work.add(func() func() {
+		devices, problems := map[string]string{}, []string{}
+		for _, path := range paths {
+			number, err := blockDevice(path)
+			if err != nil {
+				problems = append(problems, err.Error())
+				continue
+			}
+			devices[path] = number
+		}
+		return func() {
+			g := c.inner[name]
+			if g == nil || !slices.Equal(g.devicePaths, paths) {
+				return
+			}
+			for _, text := range problems {
+				c.m.log.warning(name, "There is no device to limit: %s", text)
+			}
+			g.devices = devices
+			c.realize(name)
+		}
+	})
+	if !queued {
+		g.devicePaths = nil
+		c.m.log.warning(name, "The manager is too busy to find the devices of its IO limits.")
+	}
+}
+
+// apply writes limits. A missing controller is no fault of the unit: it is said at debug level, as is everything that a container withholds.
+func (c *cgroups) apply(name, p string, values []cgroup.Value, have cgroup.Mask) {
+	for _, err := range c.tree.Apply(p, values) {
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS) {
+			c.m.log.debug(name, "%v (controllers here: %s)", err, have)
+			continue
+		}
+		c.m.log.warning(name, "%v", err)
+	}
 }

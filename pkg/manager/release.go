@@ -277,6 +277,11 @@ func (c *cgroups) account(name, p string) account.Account {
 	if c.tree != nil {
 		a = accountOf(c.tree.Consumed(p))
 	}
+	return c.sinceStart(name, a)
+}
+
+// sinceStart completes what a group has counted with the traffic, and takes off what was there before the activation.
+func (c *cgroups) sinceStart(name string, a account.Account) account.Account {
 	if t, ok := c.traffic(name); ok {
 		a.IPIngressBytes, a.IPIngressPackets, a.IPEgressBytes, a.IPEgressPackets = t.IngressBytes, t.IngressPackets, t.EgressBytes, t.EgressPackets
 	}
@@ -308,27 +313,19 @@ func (c *cgroups) keepUsage(name string) {
 
 // countAnew begins the account of an activation. A group that is left of the one before goes on counting.
 func (c *cgroups) countAnew(name string, g *group) {
-	used := &c.m.used
 	if !g.created && g.invocation == "" {
 		return // taken over from another image, in the middle of the activation
 	}
-	if _, ok := used.kept[name]; ok {
-		delete(used.kept, name)
-		c.m.dropRecord(keyUsed + name)
-	}
-	if _, ok := used.base[name]; ok {
-		delete(used.base, name)
-		c.m.dropRecord(keyBase + name)
-	}
+	c.m.forgetUsage(name)
 	if g.invocation == "" {
 		return
 	}
 	base := accountOf(c.tree.Consumed(c.paths[name])) // traffic is set to zero
-	used.base[name] = base
+	c.m.used.base[name] = base
 	c.m.putUsage(keyBase+name, base)
 }
 
-// forgetUsage drops the accounts of a unit that is unloaded.
+// forgetUsage drops the accounts of a unit that is unloaded or begins anew.
 func (m *Manager) forgetUsage(name string) {
 	if _, ok := m.used.kept[name]; ok {
 		delete(m.used.kept, name)

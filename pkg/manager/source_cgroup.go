@@ -295,16 +295,22 @@ func (c *cgroups) watchNow(name, p string) {
 
 // watchUnit watches the group of a unit from now on, if that was put off, and looks at it in the next turn.
 func (c *cgroups) watchUnit(name string) {
-	if _, ok := c.unwatched[name]; !ok {
-		return
+	if p, ok := c.watchPutOff(name); ok {
+		c.left = append(c.left, p)
 	}
-	p, ok := c.paths[name]
-	if !ok {
+}
+
+// watchPutOff makes the watch of a unit's group that was put off; ok is false if there is none to make.
+func (c *cgroups) watchPutOff(name string) (p string, ok bool) {
+	if _, ok := c.unwatched[name]; !ok {
+		return "", false
+	}
+	if p, ok = c.paths[name]; !ok {
 		delete(c.unwatched, name)
-		return
+		return "", false
 	}
 	c.watchNow(name, p)
-	c.left = append(c.left, p)
+	return p, true
 }
 
 // idleWatches is how many groups are watched in a turn that has nothing else to do.
@@ -317,12 +323,10 @@ func (c *cgroups) watchIdle() {
 		if n++; n > idleWatches {
 			return
 		}
-		p, ok := c.paths[name]
+		p, ok := c.watchPutOff(name)
 		if !ok {
-			delete(c.unwatched, name)
 			continue
 		}
-		c.watchNow(name, p)
 		if ev := c.tree.Look(p); ev.Frozen {
 			ev.Populated = true
 			c.event(name, ev)
@@ -401,46 +405,6 @@ func (c *cgroups) disable(g *group, cfg *unit.Cgroup, name, p string) {
 	g.disabled = mask
 }
 
-// resolveDevices lets a worker find out which devices the IO…= settings are about, once per group and set of paths. The limits follow as soon as they
-// are known: a path may be on a file system that hangs, and no start is to wait for that.
-func (c *cgroups) resolveDevices(g *group, cfg *unit.Cgroup, name string) {
-	paths := ioPaths(cfg)
-	if slices.Equal(paths, g.devicePaths) {
-		return
-	}
-	g.devicePaths = paths
-	if len(paths) == 0 {
-		g.devices = nil
-		return
-	}
-	queued := c.m.work.add(func() func() {
-		devices, problems := map[string]string{}, []string{}
-		for _, path := range paths {
-			number, err := blockDevice(path)
-			if err != nil {
-				problems = append(problems, err.Error())
-				continue
-			}
-			devices[path] = number
-		}
-		return func() {
-			g := c.inner[name]
-			if g == nil || !slices.Equal(g.devicePaths, paths) {
-				return
-			}
-			for _, text := range problems {
-				c.m.log.warning(name, "There is no device to limit: %s", text)
-			}
-			g.devices = devices
-			c.realize(name)
-		}
-	})
-	if !queued {
-		g.devicePaths = nil
-		c.m.log.warning(name, "The manager is too busy to find the devices of its IO limits.")
-	}
-}
-
 // fault is why a process of the unit must not be started: a program that confines it could not be attached.
 func (c *cgroups) fault(name string) error {
 	if g := c.inner[name]; g != nil {
@@ -471,53 +435,6 @@ func (c *cgroups) refresh(p string) {
 
 // sliceOf is the slice that a unit lies in, "" for the root.
 func (c *cgroups) sliceOf(u *unit.Unit) string { return depend.Slice(u, c.m.dependEnv()) }
-
-// apply writes limits. A missing controller is no fault of the unit: it is said at debug level, as is everything that a container withholds.
-func (c *cgroups) apply(name, p string, values []cgroup.Value, have cgroup.Mask) {
-	for _, err := range c.tree.Apply(p, values) {
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS) {
-			c.m.log.debug(name, "%v (controllers here: %s)", err, have)
-			continue
-		}
-		c.m.log.warning(name, "%v", err)
-	}
-}
-
-// groupMarks are what others read from the group's directory: to whom it is delegated, what systemd-oomd is to spare, and where core dumps go
-// (systemd.resource-control(5)).
-type groupMarks struct{ Avoid, Omit, Coredump, Delegate bool }
-
-func marksOf(cfg *unit.Cgroup) groupMarks {
-	return groupMarks{cfg.ManagedOOMPreference == "avoid", cfg.ManagedOOMPreference == "omit", cfg.CoredumpReceive && cfg.Delegate, cfg.Delegate}
-}
-
-// mark sets the extended attributes that differ from what is known.
-func (c *cgroups) mark(g *group, want groupMarks, p string) {
-	flag := func(name string, had, on bool) {
-		if g.marked != nil && had == on {
-			return
-		}
-		value := ""
-		if on {
-			value = "1"
-		}
-		_ = c.tree.SetXattr(p, name, value)
-	}
-	had := groupMarks{}
-	if g.marked != nil {
-		had = *g.marked
-	}
-	flag(cgroup.XattrOOMPreference, had.Avoid, want.Avoid)
-	flag(cgroup.XattrOOMOmit, had.Omit, want.Omit)
-	flag(cgroup.XattrCoredump, had.Coredump, want.Coredump)
-	if want.Delegate {
-		flag("trusted.delegate", had.Delegate, true)
-		flag("user.delegate", had.Delegate, true)
-	}
-	if g.marked == nil || had != want {
-		g.marked = &want
-	}
-}
 
 // delegate gives a group to the unit's user (Delegate= with User=).
 func (c *cgroups) delegate(u *unit.Unit, p string) {
@@ -731,42 +648,6 @@ func (c *cgroups) contains(name string, pid int32) bool {
 	have, err := cgroup.PathOfPid(int(pid))
 	group := c.procPath(name)
 	return err == nil && group != "" && (have == group || strings.HasPrefix(have, group+"/"))
-}
-
-// slices makes the groups of the slices that are there without having been started: system.slice from the beginning, and every active one after a
-// restore. Their settings hold, and their changes.
-func (c *cgroups) slices() {
-	for _, u := range c.m.eng.Units() {
-		if u.Config().Type == unit.TypeSlice && u.Name() != "-.slice" && !u.ActiveState().IsInactiveOrFailed() {
-			c.realize(u.Name())
-		}
-	}
-}
-
-// rescan reports the present state of every group after a restore: what became empty meanwhile is an ordinary event.
-func (c *cgroups) rescan() {
-	if c.tree == nil {
-		return
-	}
-	c.slices()
-	for _, u := range c.m.eng.Units() {
-		p, ok := c.pathOf(u.Config())
-		if !ok || u.ActiveState().IsInactiveOrFailed() || u.Config().Type == unit.TypeSlice {
-			continue
-		}
-		if c.adopt(u, p) {
-			c.realize(u.Name())
-			continue
-		}
-		state, err := c.tree.State(p)
-		if err != nil {
-			c.m.submit(machine.CgroupEmpty{Unit: u.Name()})
-			continue
-		}
-		c.realize(u.Name())
-		c.event(u.Name(), cgroup.Event{Path: p, State: state})
-	}
-	c.handed = nil
 }
 
 // oomKills looks for out-of-memory kills before the exits of killed processes are delivered: SIGKILL alone doesn't tell who sent it.
