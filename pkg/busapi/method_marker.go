@@ -1,6 +1,7 @@
 package busapi
 
 import (
+	"slices"
 	"sort"
 	"strings"
 
@@ -50,7 +51,7 @@ func (k *call) readMarkers() (*markers, error) {
 	return m, nil
 }
 
-// mark is the event for it; nil if nothing is to be marked.
+// mark is the event for it.
 func (m *markers) mark(unit string, reply machine.Reply) machine.Event {
 	return machine.Mark{Unit: unit, Clear: m.clear, Set: m.set, Reply: reply}
 }
@@ -86,10 +87,7 @@ func enqueueMarked(k *call) {
 		finish()
 	}
 	for _, u := range marked {
-		restart := false
-		for _, m := range u.Markers() {
-			restart = restart || m == engine.NeedsRestart
-		}
+		restart := slices.Contains(u.Markers(), engine.NeedsRestart)
 		k.s.b.Submit(machine.Enqueue{Unit: u.Name(), Type: job.TryRestart, Mode: job.Fail, ReloadIfPossible: !restart, Cause: k.cause(),
 			Reply: k.s.b.Request(func(r machine.SendReply) {
 				if r.Err != nil {

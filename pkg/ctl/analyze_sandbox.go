@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/muster-init/muster/pkg/cgroup"
 	"github.com/muster-init/muster/pkg/ctl/learn"
 	"github.com/muster-init/muster/pkg/execplan/seccomp"
 	"github.com/muster-init/muster/pkg/unit"
@@ -72,7 +73,11 @@ func (l *lesson) prepare() error {
 	if err != nil {
 		return err
 	}
-	l.slice = cgroupRoot + slicePath(orDefault(p.str("Slice"), "system.slice"))
+	slice, err := cgroup.SlicePath(orDefault(p.str("Slice"), "system.slice"))
+	if err != nil {
+		return err
+	}
+	l.slice = filepath.Join(cgroupRoot, slice)
 	if group := p.str("ControlGroup"); group != "" {
 		l.slice = cgroupRoot + strings.TrimSuffix(filepath.Dir(group), "/")
 		l.running = cgroupRoot + group
@@ -102,21 +107,6 @@ func (f nameFilter) allows(name string) bool {
 		}
 	}
 	return in != f.deny
-}
-
-// slicePath is the path of a slice's control group: a-b.slice is in a.slice.
-func slicePath(slice string) string {
-	name := strings.TrimSuffix(slice, ".slice")
-	if name == "-" {
-		return ""
-	}
-	path := ""
-	for i := range name {
-		if name[i] == '-' {
-			path += "/" + name[:i] + ".slice"
-		}
-	}
-	return path + "/" + slice
 }
 
 func (l *lesson) run() int {

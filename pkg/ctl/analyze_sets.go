@@ -11,6 +11,7 @@ import (
 	"github.com/muster-init/muster/pkg/kernel/facts"
 	"github.com/muster-init/muster/pkg/loader"
 	"github.com/muster-init/muster/pkg/unit"
+	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 // syscallSets says what the sets of SystemCallFilter= are about.
@@ -61,21 +62,21 @@ func (a *analyze) printSet(name, doc string, members []string) {
 // analyzeFilesystems is filesystems.
 func analyzeFilesystems(a *analyze, args []string) int {
 	a.startPager(a.o.noPager)
-	show := func(g fsGroup) {
+	show := func(g *value.FileSystemGroup) {
 		var lines []string
-		for _, m := range strings.Fields(strings.ReplaceAll(g.members, ", ", ",")) {
+		for _, m := range strings.Fields(strings.ReplaceAll(g.Members, ", ", ",")) {
 			name, magic, _ := strings.Cut(m, "=")
 			magic = strings.ReplaceAll(magic, ",", ", ")
 			lines = append(lines, fmt.Sprintf("%s (magic: %s)", name, magic))
 		}
-		a.printSet(g.name, g.doc, lines)
+		a.printSet(g.Name, g.Doc, lines)
 	}
 	if len(args) == 0 {
-		for i, g := range fsGroups {
+		for i := range value.FileSystemGroups {
 			if i > 0 {
 				a.printf("\n")
 			}
-			show(g)
+			show(&value.FileSystemGroups[i])
 		}
 		return 0
 	}
@@ -84,8 +85,8 @@ next:
 		if i > 0 {
 			a.printf("\n")
 		}
-		for _, g := range fsGroups {
-			if g.name == n {
+		for i := range value.FileSystemGroups {
+			if g := &value.FileSystemGroups[i]; g.Name == n {
 				show(g)
 				continue next
 			}
@@ -344,37 +345,4 @@ func (a *analyze) host() *unit.Host {
 		RuntimeRoot: "/run", StateRoot: "/var/lib", CacheRoot: "/var/cache", LogRoot: "/var/log", ConfigRoot: "/etc", SharedRoot: "/usr/share",
 	}
 	return &unit.Host{Specifiers: c, User: c.User, MemoryTotal: facts.MemoryBytes(a.Root)}
-}
-
-// fsGroup is a set of RestrictFileSystems= with its file systems and their magic numbers (linux/magic.h).
-type fsGroup struct {
-	name, doc string
-	members   string // name=magic …
-}
-
-var fsGroups = []fsGroup{
-	{"@basic-api", "what every system has mounted", "cgroup=0x27e0eb cgroup2=0x63677270 devpts=0x1cd1 devtmpfs=0x1021994[tmpfs] mqueue=0x19800202 proc=0x9fa0 sysfs=0x62656572"},
-	{"@anonymous", "file systems behind descriptors only", "anon_inodefs=0x9041934 pipefs=0x50495045 sockfs=0x534f434b"},
-	{"@application", "file systems of programs in user space", "autofs=0x187 fuse=0x65735546 overlay=0x794c7630"},
-	{"@auxiliary-api", "interfaces of the kernel that few programs need", "binfmt_misc=0x42494e4d configfs=0x62656570 efivarfs=0xde5e81e4 fusectl=0x65735543 hugetlbfs=0x958458f6 rpc_pipefs=0x67596969 securityfs=0x73636673"},
-	{"@common-block", "on disks of today", "btrfs=0x9123683e erofs=0xe0f5e1e2 exfat=0x2011bab0 ext4=0xef53 f2fs=0xf2f52010 iso9660=0x9660 ntfs3=0x7366746e squashfs=0x73717368 udf=0x15013346 vfat=0x4d44 xfs=0x58465342"},
-	{"@historical-block", "on disks of other times", "ext2=0xef53[ext4] ext3=0xef53[ext4] minix=0x137f, 0x138f, 0x2468, 0x2478, 0x4d5a"},
-	{"@network", "from other machines", "afs=0x6b414653, 0x5346414f ceph=0xc36400 cifs=0xff534d42, 0xfe534d42 gfs=0x1161970[gfs2] gfs2=0x1161970 ncp=0x564c[ncpfs] ncpfs=0x564c nfs=0x6969[nfs4] nfs4=0x6969 ocfs2=0x7461636f orangefs=0x20030529 pvfs2=0x20030529[orangefs] smb3=0xff534d42[cifs] smbfs=0x517b"},
-	{"@privileged-api", "interfaces of the kernel for administrators", "bpf=0xcafe4a11 debugfs=0x64626720 pstore=0x6165676c tracefs=0x74726163"},
-	{"@security", "interfaces of security modules", "apparmorfs=0x5a3c69f0 selinuxfs=0xf97cff8c smackfs=0x43415d53"},
-	{"@temporary", "in memory", "ramfs=0x858458f6 tmpfs=0x1021994"},
-	{"@known", "all that are known here", "" +
-		"apparmorfs=0x5a3c69f0 adfs=0xadf5 affs=0xadff afs=0x6b414653, 0x5346414f anon_inodefs=0x9041934 autofs=0x187 balloon-kvm=0x13661366 " +
-		"bcachefs=0xca451a4e bdev=0x62646576 binder=0x6c6f6f70 binfmt_misc=0x42494e4d bpf=0xcafe4a11 btrfs=0x9123683e btrfs_test_fs=0x73727279 " +
-		"cpuset=0x27e0eb[cgroup] ceph=0xc36400 cgroup2=0x63677270 cgroup=0x27e0eb cifs=0xff534d42, 0xfe534d42 coda=0x73757245 configfs=0x62656570 " +
-		"cramfs=0x28cd3d45 dax=0x64646178 debugfs=0x64626720 devmem=0x454d444d devpts=0x1cd1 devtmpfs=0x1021994[tmpfs] dmabuf=0x444d4142 ecryptfs=0xf15f " +
-		"efivarfs=0xde5e81e4 efs=0x414a53 erofs=0xe0f5e1e2 ext2=0xef53[ext4] ext3=0xef53[ext4] ext4=0xef53 exfat=0x2011bab0 f2fs=0xf2f52010 " +
-		"fuseblk=0x65735546[fuse] fuse=0x65735546 fusectl=0x65735543 gfs=0x1161970[gfs2] gfs2=0x1161970 hostfs=0xc0ffee hpfs=0xf995e849 hugetlbfs=0x958458f6 " +
-		"iso9660=0x9660 jffs2=0x72b6 minix=0x137f, 0x138f, 0x2468, 0x2478, 0x4d5a mqueue=0x19800202 msdos=0x4d44[vfat] ncp=0x564c[ncpfs] ncpfs=0x564c " +
-		"nfs=0x6969[nfs4] nfs4=0x6969 nilfs2=0x3434 nsfs=0x6e736673 ntfs=0x5346544e ntfs3=0x7366746e ocfs2=0x7461636f openpromfs=0x9fa1 orangefs=0x20030529 " +
-		"overlay=0x794c7630 pidfs=0x50494446 pipefs=0x50495045 ppc-cmm=0xc7571590 proc=0x9fa0 pstore=0x6165676c pvfs2=0x20030529[orangefs] qnx4=0x2f " +
-		"qnx6=0x68191122 ramfs=0x858458f6 resctrl=0x7655821 reiserfs=0x52654973 rpc_pipefs=0x67596969 secretmem=0x5345434d securityfs=0x73636673 " +
-		"selinuxfs=0xf97cff8c shiftfs=0x6a656a62 smackfs=0x43415d53 smb3=0xff534d42[cifs] smbfs=0x517b sockfs=0x534f434b squashfs=0x73717368 sysfs=0x62656572 " +
-		"tmpfs=0x1021994 tracefs=0x74726163 udf=0x15013346 usbdevfs=0x9fa2 vboxsf=0x786f4256 vfat=0x4d44 v9fs=0x1021997 xenfs=0xabba1974 xfs=0x58465342 " +
-		"z3fold=0x33 zonefs=0x5a4f4653 zsmalloc=0x58295829 "},
 }

@@ -124,9 +124,15 @@ func UtmpEnd(u *unit.Unit, ctx Context, pid, signal, status int32) *plan.Plan {
 }
 
 func cleanupPlan(name string, ctx Context, c *plan.Cleanup) *plan.Plan {
+	p := chore(name, ctx, "cleanup", "cleanup")
+	p.Cleanup = c
+	return p
+}
+
+// chore is a plan of the manager's own about a unit: the executor executes nothing.
+func chore(name string, ctx Context, phase, reason string) *plan.Plan {
 	return &plan.Plan{
-		Unit: name, Phase: "cleanup", UserMode: ctx.UserMode, Tier: plan.TierExecutor, Reasons: []string{"cleanup"},
-		Paths: []string{"cleanup"}, Argv: []string{"cleanup"}, StatusFD: plan.None, IdleFD: plan.None, NUMAPolicy: -1,
-		Cleanup: c,
+		Unit: name, Phase: phase, UserMode: ctx.UserMode, Tier: plan.TierExecutor, Reasons: []string{reason},
+		Paths: []string{phase}, Argv: []string{phase}, StatusFD: plan.None, IdleFD: plan.None, NUMAPolicy: -1,
 	}
 }

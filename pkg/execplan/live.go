@@ -29,11 +29,10 @@ func PrivateMounts(u *unit.Unit) bool {
 // Sockets makes the plan that makes sockets for u and sends them through fd.
 func Sockets(u *unit.Unit, ctx Context, kinds [][3]int32, fd int32) *plan.Plan {
 	s := u.GetSandbox()
-	return &plan.Plan{
-		Unit: u.Name, Phase: "listen", UserMode: ctx.UserMode, Tier: plan.TierExecutor, Reasons: []string{"sockets"},
-		Paths: []string{"listen"}, Argv: []string{"listen"}, StatusFD: plan.None, IdleFD: plan.None, NUMAPolicy: -1,
-		FDs: []int32{fd}, Sockets: &plan.Sockets{Kinds: kinds, NetNS: s.NetworkNamespacePath, PrivateNet: s.PrivateNetwork && s.NetworkNamespacePath == ""},
-	}
+	p := chore(u.Name, ctx, "listen", "sockets")
+	p.FDs = []int32{fd}
+	p.Sockets = &plan.Sockets{Kinds: kinds, NetNS: s.NetworkNamespacePath, PrivateNet: s.PrivateNetwork && s.NetworkNamespacePath == ""}
+	return p
 }
 
 // LiveMount makes the plan that mounts something into the view of the process
@@ -42,9 +41,7 @@ func LiveMount(u *unit.Unit, ctx Context, m plan.LiveMount, pidfd int32) *plan.P
 	if m.Image != nil {
 		m.Image.Path, m.Image.ReadOnly, m.Image.Policy = m.Source, m.ReadOnly, u.GetSandbox().MountImagePolicy
 	}
-	return &plan.Plan{
-		Unit: u.Name, Phase: "mount", UserMode: ctx.UserMode, Tier: plan.TierExecutor, Reasons: []string{"live mount"},
-		Paths: []string{"mount"}, Argv: []string{"mount"}, StatusFD: plan.None, IdleFD: plan.None, NUMAPolicy: -1,
-		FDs: []int32{pidfd}, Live: &m,
-	}
+	p := chore(u.Name, ctx, "mount", "live mount")
+	p.FDs, p.Live = []int32{pidfd}, &m
+	return p
 }

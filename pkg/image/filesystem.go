@@ -2,6 +2,7 @@ package image
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,12 +18,7 @@ const (
 var mountable = [...]string{"btrfs", "erofs", "ext4", "f2fs", "squashfs", "vfat", "xfs"}
 
 func isMountable(fstype string) bool {
-	for _, t := range mountable {
-		if t == fstype {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(mountable[:], fstype)
 }
 
 // area is a stretch of the image, in bytes.

@@ -100,10 +100,7 @@ func (v *verity) load(control int, name, data, hashes string, signature []byte) 
 	if len(v.salt) > 0 {
 		salt = hex.EncodeToString(v.salt)
 	}
-	first := uint32(1) // hashes begin with the block behind the superblock
-	if v.hashBlock < 512 {
-		first = 512 / v.hashBlock
-	}
+	const first = 1 // hashes begin with the block behind the superblock
 	params := fmt.Sprintf("%d %s %s %d %d %d %d %s %s %s", v.version, data, hashes, v.dataBlock, v.hashBlock, v.blocks, first,
 		v.algorithm, hex.EncodeToString(v.rootHash), salt)
 	if len(signature) > 0 {

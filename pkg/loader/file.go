@@ -1,7 +1,6 @@
 package loader
 
 import (
-	"cmp"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -73,9 +72,14 @@ func (l fileList) sort() {
 	slices.SortStableFunc(l, func(a, b file) int { return strings.Compare(a.name(), b.name()) })
 }
 
+// search gives the place of the first file with a name, or where it would be.
+func (l fileList) search(name string) (at int, found bool) {
+	return slices.BinarySearchFunc(l, name, func(f file, name string) int { return strings.Compare(f.name(), name) })
+}
+
 // of gives the files with a name, the one that counts first.
 func (l fileList) of(name string) []file {
-	begin, found := slices.BinarySearchFunc(l, name, func(f file, name string) int { return cmp.Compare(f.name(), name) })
+	begin, found := l.search(name)
 	if !found {
 		return nil
 	}
@@ -102,7 +106,7 @@ func (l fileList) each(use func(name string, list []file)) {
 
 // first puts f before all others of its name.
 func (l *fileList) first(f file) {
-	i, _ := slices.BinarySearchFunc(*l, f.name(), func(f file, name string) int { return cmp.Compare(f.name(), name) })
+	i, _ := l.search(f.name())
 	if len(*l) == cap(*l) {
 		const spare = 64 // a quarter more, which append takes, would be thousands
 		*l = append(make(fileList, 0, len(*l)+spare), *l...)
@@ -112,7 +116,7 @@ func (l *fileList) first(f file) {
 
 // remove takes out the file with a name and a path; false if there is none.
 func (l *fileList) remove(name, path string) bool {
-	i, found := slices.BinarySearchFunc(*l, name, func(f file, name string) int { return cmp.Compare(f.name(), name) })
+	i, found := l.search(name)
 	for ; found && i < len(*l) && (*l)[i].name() == name; i++ {
 		if (*l)[i].path == path {
 			*l = slices.Delete(*l, i, i+1)

@@ -144,7 +144,7 @@ func (b backend) LiveMount(name string, pid int32, l busapi.LiveMount, done func
 		done(err)
 		return
 	}
-	c, err := m.spawner.start.Start(execplan.LiveMount(u, m.spawner.cleanupContext(), live, int32(pidfd)), spawn.Options{})
+	c, err := m.spawner.start.Start(execplan.LiveMount(u, m.spawner.cleanupContext(), live, int32(pidfd)), spawn.Options{NoPidFD: true})
 	unix.Close(pidfd)
 	if err != nil {
 		done(err)

@@ -134,7 +134,7 @@ func (m *Manager) makeSockets(e machine.OpenSockets, u *unit.Unit, kinds []liste
 		list = append(list, [3]int32{int32(k.Family), int32(k.Type), int32(k.Protocol)})
 	}
 	fd, migrate := m.cg.dirFD(e.Unit)
-	c, err := m.spawner.start.Start(execplan.Sockets(u, m.spawner.cleanupContext(), list, int32(pair[1])), spawn.Options{CgroupFD: max(fd, 0)})
+	c, err := m.spawner.start.Start(execplan.Sockets(u, m.spawner.cleanupContext(), list, int32(pair[1])), spawn.Options{CgroupFD: max(fd, 0), NoPidFD: true})
 	unix.Close(pair[1])
 	if err != nil {
 		unix.Close(pair[0])

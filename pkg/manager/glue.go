@@ -194,7 +194,7 @@ func (m *Manager) removeDirectories(e machine.RemoveDirectories) {
 		answer("")
 		return
 	}
-	c, err := m.spawner.start.Start(p, spawn.Options{})
+	c, err := m.spawner.start.Start(p, spawn.Options{NoPidFD: true})
 	if err != nil {
 		answer(fmt.Sprintf("The directories can't be removed: %v", err))
 		return

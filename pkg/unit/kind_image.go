@@ -1,18 +1,14 @@
 package unit
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 func partitionValid(s string) bool {
-	for _, n := range value.Partitions {
-		if n == s {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(value.Partitions[:], s)
 }
 
 // kImagePolicy is systemd.image-policy(7), in the form in which systemd shows it.

@@ -173,10 +173,8 @@ func (o *Observation) touched(write bool, dirs ...string) string {
 		if write && !a.Write {
 			continue
 		}
-		for _, d := range dirs {
-			if (a.Path == d || strings.HasPrefix(a.Path, d+"/")) && (least == "" || a.Path < least) {
-				least = a.Path
-			}
+		if within(a.Path, dirs) && (least == "" || a.Path < least) {
+			least = a.Path
 		}
 	}
 	return least

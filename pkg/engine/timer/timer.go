@@ -263,7 +263,7 @@ func (m *Machine) CanClean(cfg *unit.Unit) []string {
 // Clean removes the stamp file.
 func (m *Machine) Clean(h machine.Host, mask []string) *machine.Error {
 	if !control.Wanted(mask, "state") || !h.Unit().GetTimer().Persistent {
-		return &machine.Error{Name: "org.freedesktop.systemd1.NothingToClean", Message: "No matching resources found."}
+		return control.ErrNothingToClean
 	}
 	m.s.LastTrigger = machine.Instant{}
 	h.Emit(machine.RemoveStamp{Unit: h.Unit().Name})

@@ -1,6 +1,9 @@
 package value
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // PartitionUse is how a partition of a disk image may be used
 // (systemd.image-policy(7)). Without any of the first six bits all are allowed.
@@ -89,12 +92,7 @@ func ParseImagePolicy(s string) (ImagePolicy, error) {
 }
 
 func partitionIndex(name string) int {
-	for i, known := range Partitions {
-		if known == name {
-			return i
-		}
-	}
-	return -1
+	return slices.Index(Partitions[:], name)
 }
 
 func parseUse(text string) (PartitionUse, error) {
