@@ -46,7 +46,7 @@ const (
 	opArgs     = 8
 	opStatus   = 56
 	opResult   = 64
-	opTolerate = 72 // low 32 bits: errno taken as success; high 32 bits: OpName
+	opTolerate = 72 // low 32 bits: four errnos taken as success, a byte each; high 32 bits: OpName
 
 	cloneArgsSize = 88
 

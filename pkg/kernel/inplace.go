@@ -46,7 +46,7 @@ func (a arena) execute(rec uintptr) unix.Errno {
 			return 0
 		}
 		*a.word(rec + opResult) = uint64(-int64(errno))
-		if *a.word(rec + opStatus) != 0 && uint32(*a.word(rec + opTolerate)) != uint32(errno) {
+		if *a.word(rec + opStatus) != 0 && !tolerates(uint32(*a.word(rec + opTolerate)), errno) {
 			return errno
 		}
 	}

@@ -55,7 +55,7 @@ type opRecord struct {
 	args     [6]Arg
 	status   uint8
 	name     OpName
-	tolerate unix.Errno
+	tolerate uint32 // a byte each
 }
 
 type argKind uint8
@@ -240,11 +240,30 @@ func (l *OpList) add(op opRecord) OpRef {
 	return OpRef(len(l.ops) - 1)
 }
 
-// Tolerate makes the last op succeed when it fails with errno.
-func (l *OpList) Tolerate(errno unix.Errno) {
-	if len(l.ops) > 0 {
-		l.ops[len(l.ops)-1].tolerate = errno
+// Tolerate makes the last op succeed when it fails with one of up to four errnos.
+func (l *OpList) Tolerate(errnos ...unix.Errno) {
+	if len(errnos) > 4 {
+		l.fail("%d tolerated errnos", len(errnos))
+		return
 	}
+	if len(l.ops) == 0 {
+		return
+	}
+	op := &l.ops[len(l.ops)-1]
+	op.tolerate = 0
+	for i, errno := range errnos {
+		op.tolerate |= uint32(uint8(errno)) << (8 * i) // Linux has none above 133
+	}
+}
+
+// tolerates is what the assembly does with the word of a record.
+func tolerates(word uint32, errno unix.Errno) bool {
+	for ; word != 0; word >>= 8 {
+		if unix.Errno(uint8(word)) == errno {
+			return true
+		}
+	}
+	return false
 }
 
 // size is the number of bytes an arena for this list needs.
@@ -280,7 +299,7 @@ func (l *OpList) write(a arena) uintptr {
 		}
 		*a.word(rec + opStatus) = uint64(op.status)
 		*a.word(rec + opResult) = 0
-		*a.word(rec + opTolerate) = uint64(uint32(op.tolerate)) | uint64(op.name)<<32
+		*a.word(rec + opTolerate) = uint64(op.tolerate) | uint64(op.name)<<32
 	}
 	last := ops + uintptr(len(l.ops))*opSize
 	clear(a.bytes()[last : last+opSize])

@@ -130,18 +130,3 @@ func (l *OpList) Seccomp(status uint8, program []unix.SockFilter, flags uintptr)
 func (l *OpList) Keyctl(status uint8, operation int, args ...Arg) OpRef {
 	return l.Syscall(OpKeyring, status, unix.SYS_KEYCTL, append([]Arg{Int(operation)}, args...)...)
 }
-
-// NewSessionKeyring joins a fresh anonymous session keyring and gives its
-// possessor and its user every right but changing ownership, as
-// KeyringMode=private has it.
-func (l *OpList) NewSessionKeyring(status uint8) {
-	l.Keyctl(status, unix.KEYCTL_JOIN_SESSION_KEYRING, Value(0))
-	l.Tolerate(unix.ENOSYS)
-}
-
-// LinkUserKeyring links the user keyring into the session keyring
-// (KeyringMode=shared).
-func (l *OpList) LinkUserKeyring(status uint8) {
-	l.Keyctl(status, unix.KEYCTL_LINK, Int(unix.KEY_SPEC_USER_KEYRING), Int(unix.KEY_SPEC_SESSION_KEYRING))
-	l.Tolerate(unix.ENOSYS)
-}

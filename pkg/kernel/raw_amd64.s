@@ -53,9 +53,13 @@ loop:
 	TESTQ	DI, DI
 	JEQ	next
 	NEGQ	AX
-	MOVL	72(BX), CX
-	CMPQ	AX, CX
+	MOVL	72(BX), CX            // up to four tolerated errnos, a byte each
+tolerated:
+	MOVBLZX	CX, DX
+	CMPQ	AX, DX
 	JEQ	next
+	SHRL	$8, CX
+	JNE	tolerated
 	MOVQ	R13, 16(R12)
 	MOVQ	AX, 8(R12)
 die:

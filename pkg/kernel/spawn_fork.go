@@ -133,7 +133,7 @@ func (l *OpList) decode(b []byte) error {
 	}
 	for range ops {
 		word := binary.LittleEndian.Uint64(b[8:])
-		op := opRecord{nr: int64(binary.LittleEndian.Uint64(b)), status: uint8(word), name: OpName(word >> 8), tolerate: unix.Errno(word >> 32)}
+		op := opRecord{nr: int64(binary.LittleEndian.Uint64(b)), status: uint8(word), name: OpName(word >> 8), tolerate: uint32(word >> 32)}
 		for i := range op.args {
 			op.args[i] = Arg{argKind(b[16+9*i]), binary.LittleEndian.Uint64(b[17+9*i:])}
 		}

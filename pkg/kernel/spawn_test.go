@@ -125,6 +125,8 @@ func TestSpawnIgnoredAndToleratedFailures(t *testing.T) {
 	l.Chdir(0, "/nonexistent")
 	l.Chdir(200, "/nonexistent")
 	l.Tolerate(unix.ENOENT)
+	l.Chdir(200, "/nonexistent")
+	l.Tolerate(unix.EPERM, unix.EDQUOT, unix.ENOSYS, unix.ENOENT)
 	l.Exec(0, "/nonexistent", []string{"x"}, nil)
 	l.Exec(203, "/bin/true", []string{"true"}, nil)
 	c, err := Spawn(&l, SpawnOptions{})

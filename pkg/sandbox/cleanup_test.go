@@ -39,9 +39,8 @@ func carry(t *testing.T, p *plan.Plan) {
 }
 
 func TestCleanup(t *testing.T) {
-	s := newStart(t, `touch /dev/shm/muster-test-ipc; ipcmk -M 4096 >/dev/null`)
+	s := newStart(t, "touch /dev/shm/"+own("ipc")+"; ipcmk -M 4096 >/dev/null")
 	p := s.prefixes()
-	s.unit.Name = "muster-test-cleanup.service"
 	s.exec.User = "daemon"
 	s.exec.RuntimeDirectory.Items = []unit.DirectoryItem{{Path: "deep/run", Symlinks: []string{"alias"}}}
 	s.exec.StateDirectory.Items = items("state")
@@ -53,7 +52,7 @@ func TestCleanup(t *testing.T) {
 		t.Fatal(err)
 	}
 	tmp := execplan.PrivateTmpDirs(s.unit.Name, s.ctx.BootID, s.ctx.InvocationID)
-	there := []string{p[0] + "/deep/run/file", p[0] + "/alias", tmp[0] + "/tmp", tmp[1] + "/tmp", "/dev/shm/muster-test-ipc"}
+	there := []string{p[0] + "/deep/run/file", p[0] + "/alias", tmp[0] + "/tmp", tmp[1] + "/tmp", "/dev/shm/" + own("ipc")}
 	for _, path := range there {
 		if _, err := os.Lstat(path); err != nil {
 			t.Error(err)

@@ -146,21 +146,22 @@ func TestViaShell(t *testing.T) {
 
 func TestDynamicUser(t *testing.T) {
 	s := newStart(t, `id -u; echo $USER $STATE_DIRECTORY; touch $STATE_DIRECTORY/mine; touch /usr/x 2>/dev/null || echo strict; grep NoNewPrivs /proc/self/status | cut -f2; ls -A /tmp`)
-	s.unit.Name = "muster-test-dynamic.service"
+	name := own("dynamic")
+	s.unit.Name = name + ".service"
 	p := s.prefixes()
 	s.exec.DynamicUser = true
 	s.exec.StateDirectory.Items = items("state")
 	s.ctx.PrivateTmpDir = [2]string{s.dir + "/a", s.dir + "/b"}
 	t.Cleanup(func() {
-		if err := spawn.ReleaseDynamicUser("muster-test-dynamic"); err != nil {
+		if err := spawn.ReleaseDynamicUser(name); err != nil {
 			t.Error(err)
 		}
-		if _, err := os.Lstat(spawn.DynamicUserDir + "/direct:muster-test-dynamic"); err == nil {
+		if _, err := os.Lstat(spawn.DynamicUserDir + "/direct:" + name); err == nil {
 			t.Error("the user is still taken")
 		}
 	})
 	out := strings.Split(s.ok(), "\n")
-	if out[0] < "61184" || out[0] > "65519" || out[1] != "muster-test-dynamic "+p[1]+"/private/state" || out[2] != "strict" || out[3] != "1" {
+	if out[0] < "61184" || out[0] > "65519" || out[1] != name+" "+p[1]+"/private/state" || out[2] != "strict" || out[3] != "1" {
 		t.Errorf("output %q", out)
 	}
 	if link, err := os.Readlink(p[1] + "/state"); err != nil || link != "private/state" {

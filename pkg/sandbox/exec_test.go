@@ -63,7 +63,7 @@ func newStart(t *testing.T, script string, args ...string) *start {
 			t.Fatal(err)
 		}
 	}
-	s := &start{t: t, dir: t.TempDir(), unit: unit.New("probe.service", nil)}
+	s := &start{t: t, dir: t.TempDir(), unit: unit.New(own("probe")+".service", nil)}
 	e := *s.unit.GetExec()
 	s.exec = &e
 	s.unit.Exec = s.exec
@@ -85,6 +85,9 @@ func newStart(t *testing.T, script string, args ...string) *start {
 	}
 	return s
 }
+
+// own is a name for what all of the machine can see: the same test may run twice at a time.
+func own(name string) string { return "muster-test-" + name + "-" + strconv.Itoa(os.Getpid()) }
 
 // run starts the unit and waits for its end.
 func (s *start) run() string {

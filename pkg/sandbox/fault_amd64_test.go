@@ -47,7 +47,8 @@ var told = []uint64{unix.SYS_PRCTL, unix.SYS_PRLIMIT64, unix.SYS_SETRLIMIT, unix
 // call is a call that can be made to fail: its number, and where it is made from.
 type call struct {
 	number uint64
-	place  string // arguments and return addresses
+	place  string // arguments and return addresses, or the op
+	about  int32  // of an op, the argument that says what it is about
 }
 
 // probe prints what protects the process it runs in.
@@ -86,9 +87,8 @@ func secluded(t *testing.T) *start {
 pwd; cd "${CREDENTIALS_DIRECTORY:?}" || exit 1; pwd; cat file set; stat -c %U $STATE_DIRECTORY $CACHE_DIRECTORY $LOGS_DIRECTORY; echo "$VALUE $LISTEN_FDS"; ls -A /tmp /var/tmp | wc -l
 chrt -p $$ | sed "s/pid [0-9]*//"; ionice; cat /proc/self/oom_score_adj /proc/self/coredump_filter; touch /sys/fs/cgroup/x 2>/dev/null || echo refused; ls /proc | grep -c meminfo; cat /proc/keys | wc -l
 perl -e 'print syscall(41, 16, 3, 0) == -1 ? "refused" : "made"; print syscall(9, 0, 4096, 7, 0x22, -1, 0) == -1 ? "refused" : "mapped"'`)
-	s.unit.Name = "muster-test-faults.service"
 	e := s.exec
-	e.User, e.DynamicUser, e.CapabilityBoundingSet = "muster-test-faults", true, 0
+	e.User, e.DynamicUser, e.CapabilityBoundingSet = own("faults"), true, 0
 	e.StateDirectory, e.CacheDirectory, e.LogsDirectory = unit.Directory{Mode: 0o700, Items: items("a/state")}, unit.Directory{Mode: 0o755, Items: items("cache")}, unit.Directory{Mode: 0o755, Items: items("logs")}
 	s.prefixes()
 	for _, name := range []string{"env", "open", "cred"} {
@@ -254,17 +254,7 @@ func faults(t *testing.T, s *start, statuses []uint8) {
 			if broken.after >= 0 {
 				t.Fatalf("%s: it was not made again", what)
 			}
-			if now := mountTable(t); now != mounts {
-				t.Fatalf("%s: mounts are left:\n%s", what, now)
-			}
-			for began := time.Now(); ; time.Sleep(time.Millisecond) {
-				if _, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err == unix.ECHILD {
-					break
-				}
-				if time.Since(began) > 5*time.Second {
-					t.Fatalf("%s: a process is left", what)
-				}
-			}
+			nothingLeft(t, what, mounts)
 			switch {
 			case s.status.Signaled():
 				t.Errorf("%s: the executor hangs or crashes: %v", what, s.status.Signal())
@@ -313,12 +303,38 @@ func apart(t *testing.T) bool {
 	return false
 }
 
-func mountTable(t *testing.T) string {
+// mountTable gives what there is mounted, by everything but the options of the file systems: these are shared with the namespace that
+// we come from.
+func mountTable(t *testing.T) map[string]bool {
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(text)
+	mounts := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		mount, _, _ := strings.Cut(line, " - ")
+		mounts[mount] = true
+	}
+	return mounts
+}
+
+// nothingLeft: no mount that was not there before or was changed, and no process. That mounts are gone is no matter: the kernel takes
+// them away when others remove the directories.
+func nothingLeft(t *testing.T, what string, before map[string]bool) {
+	t.Helper()
+	for mount := range mountTable(t) {
+		if !before[mount] {
+			t.Fatalf("%s: a mount is left or changed: %s", what, mount)
+		}
+	}
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		if _, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err == unix.ECHILD {
+			return
+		}
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("%s: a process is left", what)
+		}
+	}
 }
 
 // fault is the call to make fail, and with what: the one that is made after as many others like it.
@@ -353,17 +369,21 @@ func (s *start) traced(t *testing.T, broken *fault) (calls []call, output string
 	child := s.begin()
 	unix.Close(gate[0])
 	// The executor waits for the gate: from there on it is followed.
-	for began := time.Now(); !waitsInPoll(child.Pid); time.Sleep(200 * time.Microsecond) {
-		if time.Since(began) > 10*time.Second {
-			t.Fatal("the executor doesn't wait at its gate")
+	for began := time.Now(); !waitsInPoll(child.Pid, s.plan.Tier == plan.TierExecutor); time.Sleep(200 * time.Microsecond) {
+		if time.Since(began) > time.Minute {
+			t.Fatal("the child doesn't wait at its gate")
 		}
 	}
 	const seize, interrupt = 0x4206, 0x4207
 	ptrace(t, seize, child.Pid, unix.PTRACE_O_TRACESYSGOOD|unix.PTRACE_O_TRACEEXEC|unix.PTRACE_O_EXITKILL)
 	ptrace(t, interrupt, child.Pid, 0)
 	// An executor that hangs because of a fault is one that a person waits for.
-	slow := time.AfterFunc(20*time.Second, func() { _ = unix.Kill(child.Pid, unix.SIGKILL) })
+	slow := time.AfterFunc(time.Minute, func() { _ = unix.Kill(child.Pid, unix.SIGKILL) })
 	defer slow.Stop()
+	// The child of an op list has the other end as well.
+	if _, err := unix.Write(gate[1], []byte{0}); err != nil {
+		t.Fatal(err)
+	}
 	unix.Close(gate[1])
 	calls = s.follow(t, child, broken)
 	child.Close()
@@ -412,8 +432,8 @@ func (s *start) follow(t *testing.T, child *spawn.Child, wanted *fault) (calls [
 				if broken {
 					regs.Rax, broken = ^uint64(wanted.errno)+1, false
 				} else if wanted == nil && !slices.Contains(unfailing, regs.Orig_rax) {
-					calls = append(calls, placeOf(child.Pid, &regs))
-				} else if wanted != nil && wanted.number == regs.Orig_rax && wanted.after >= 0 && placeOf(child.Pid, &regs) == wanted.call {
+					calls = append(calls, s.place(child.Pid, &regs))
+				} else if wanted != nil && wanted.number == regs.Orig_rax && wanted.after >= 0 && s.place(child.Pid, &regs) == wanted.call {
 					if wanted.after == 0 {
 						regs.Orig_rax, broken, change = unix.SYS_GETPID, true, true // that no filter forbids
 					}
@@ -428,6 +448,14 @@ func (s *start) follow(t *testing.T, child *spawn.Child, wanted *fault) (calls [
 		}
 		ptrace(t, unix.PTRACE_SYSCALL, child.Pid, 0)
 	}
+}
+
+// place names the place of a call.
+func (s *start) place(pid int, regs *unix.PtraceRegs) call {
+	if s.plan.Tier == plan.TierOps {
+		return opOf(regs)
+	}
+	return placeOf(pid, regs)
 }
 
 // placeOf names the place of a call by the return addresses of its callers: programs in Go keep a chain of frame pointers.
@@ -464,11 +492,14 @@ func ptrace(t *testing.T, request, pid int, data uintptr) {
 	}
 }
 
-// waitsInPoll: the first thread is in ppoll, and the program is the executor.
-func waitsInPoll(pid int) bool {
+// waitsInPoll: the first thread is in ppoll, and if there is one to be, the program is the executor.
+func waitsInPoll(pid int, executor bool) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid))
 	if err != nil || !bytes.HasPrefix(text, fmt.Appendf(nil, "%d ", unix.SYS_PPOLL)) {
 		return false
+	}
+	if !executor {
+		return true
 	}
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	return err == nil && strings.HasPrefix(string(line), "(")

@@ -65,7 +65,7 @@ func TestJournal(t *testing.T) {
 		if s.failure != nil {
 			t.Fatal(s.failure)
 		}
-		expect(t, received(t, got), "sh\nprobe.service\n77\n1\n0\n0\n0\nout\nerr")
+		expect(t, received(t, got), "sh\n"+own("probe")+".service\n77\n1\n0\n0\n0\nout\nerr")
 		text, err := os.ReadFile(result)
 		if err != nil {
 			t.Fatal(err)
@@ -86,7 +86,7 @@ func TestJournalTwoStreams(t *testing.T) {
 	s.launch()
 	s.tier(plan.TierOps)
 	all := received(t, got) + "|" + received(t, got)
-	a, b := "ident\nprobe.service\n30\n0\n0\n0\n1\nout\n", "ident\nprobe.service\n30\n0\n0\n1\n0\nerr\n"
+	a, b := "ident\n"+own("probe")+".service\n30\n0\n0\n0\n1\nout\n", "ident\n"+own("probe")+".service\n30\n0\n0\n1\n0\nerr\n"
 	if all != a+"|"+b && all != b+"|"+a {
 		t.Errorf("got %q", all)
 	}

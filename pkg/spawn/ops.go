@@ -206,7 +206,8 @@ func (o *Ops) Keyring() {
 	}
 	// Containers forbid keyctl, and quotas run out: the program runs all the
 	// same, with the keyring it has.
-	l.Keyctl(0, unix.KEYCTL_JOIN_SESSION_KEYRING, kernel.Value(0))
+	l.Keyctl(plan.ExitKeyring, unix.KEYCTL_JOIN_SESSION_KEYRING, kernel.Value(0))
+	l.Tolerate(unix.ENOSYS, unix.EPERM, unix.EACCES, unix.EDQUOT)
 	if p.Keyring == "shared" {
 		l.Keyctl(0, unix.KEYCTL_LINK, kernel.FD(unix.KEY_SPEC_USER_KEYRING), kernel.FD(unix.KEY_SPEC_SESSION_KEYRING))
 	}

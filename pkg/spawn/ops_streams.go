@@ -110,7 +110,8 @@ func (o *Ops) journal(n int, s *plan.Stream) {
 	l.Dup(status, int(s.FD), n)
 	null := l.Open(status, "/dev/null", unix.O_WRONLY|unix.O_NOCTTY, 0)
 	l.Tolerate(unix.EPERM)
-	l.Syscall(kernel.OpDup, 0, unix.SYS_DUP3, kernel.Result(null), kernel.FD(n), kernel.Value(0))
+	l.Syscall(kernel.OpDup, status, unix.SYS_DUP3, kernel.Result(null), kernel.FD(n), kernel.Value(0))
+	l.Tolerate(unix.EBADF)
 	l.Dup(status, int(s.FD), 0)
 	addr := sockaddr(h.Socket)
 	connected := l.Syscall(kernel.OpOther, 0, unix.SYS_CONNECT, kernel.FD(0), l.Bytes(addr), kernel.Value(uintptr(len(addr))))
@@ -120,8 +121,11 @@ func (o *Ops) journal(n int, s *plan.Stream) {
 		l.Syscall(kernel.OpOther, 0, unix.SYS_SETSOCKOPT, kernel.Result(connected), kernel.Value(unix.SOL_SOCKET),
 			kernel.Value(opt), l.Bytes(bytesOf(&size)), kernel.Value(4))
 	}
-	l.Write(0, kernel.Result(connected), journalHeader(h, s))
-	l.Syscall(kernel.OpDup, 0, unix.SYS_DUP3, kernel.Result(connected), kernel.FD(n), kernel.Value(0))
+	// Without it, what the program writes first would be taken for it.
+	l.Write(status, kernel.Result(connected), journalHeader(h, s))
+	l.Tolerate(unix.EBADF) // not connected
+	l.Syscall(kernel.OpDup, status, unix.SYS_DUP3, kernel.Result(connected), kernel.FD(n), kernel.Value(0))
+	l.Tolerate(unix.EBADF)
 	o.mark(streamNames[n], h.Socket)
 }
 
