@@ -12,6 +12,9 @@ PREFIX ?= /usr
 BIN ?= bin
 NAMES ?=
 GO ?= go
+# What passed at a later try only, over all stages of `make test`.
+NOTES := $(BIN)/later-tries
+AGAIN = $(GO) run ./test/again -notes $(NOTES)
 # The names that muster-generator answers to, by the directory they belong into.
 SYSTEM_GENERATORS := fstab getty debug run system-update rc-local sysv cryptsetup veritysetup integritysetup hibernate-resume gpt-auto
 USER_GENERATORS := xdg-autostart
@@ -29,12 +32,13 @@ build: ## static binaries of all programs into bin/
 	@mkdir -p $(BIN)
 	$(GO) build $(GOFLAGS_BUILD) -o $(BIN)/ ./cmd/...
 
-test: ## all tests; needs root for the container and the scenarios: INITS=systemd,muster
+test: ## all tests, what fails once more by itself; needs root for the container and the scenarios: INITS=systemd,muster
+	@mkdir -p $(BIN) && rm -f $(NOTES)
 	$(GO) vet ./...
-	$(GO) test -timeout 15m $$($(GO) list ./... | grep -v /test/)
-	$(GO) test -timeout 10m -p 1 $$($(GO) list ./test/... | grep -v -e /scenarios -e /vm$$)
-	$(GO) test -timeout 30m -v ./test/scenarios -init=$(INITS)
-	$(GO) test -timeout 20m -v -short ./test/vm -init=$(INITS)
+	$(AGAIN) -timeout 10m -- $$($(GO) list ./... | grep -v /test/)
+	$(AGAIN) -timeout 10m -p 1 -- $$($(GO) list ./test/... | grep -v -e /scenarios -e /vm$$)
+	$(AGAIN) -tries 2 -subtests -timeout 30m -v -- ./test/scenarios -- -init=$(INITS)
+	$(AGAIN) -tries 2 -subtests -timeout 20m -v -short -- ./test/vm -- -init=$(INITS)
 
 unit: ## the tests that need neither root nor a container
 	$(GO) test $$($(GO) list ./... | grep -v /test/)

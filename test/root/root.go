@@ -21,9 +21,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"syscall"
+	"time"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 )
 
 // Spec names one root: the Debian suite and the packages in it.
@@ -139,49 +144,88 @@ func (s Spec) Prepare(ctx context.Context, log io.Writer) (string, error) {
 
 func (s Spec) build(ctx context.Context, dir string, log io.Writer) error {
 	partial := dir + ".partial"
-	if err := os.RemoveAll(partial); err != nil {
+	if err := discard(partial); err != nil {
 		return err
 	}
+	mirrors := hostMirrors(ctx)
+	for try := 1; ; try++ {
+		err := s.bootstrap(ctx, partial, mirrors[(try-1)%len(mirrors)], log)
+		if err == nil {
+			return os.Rename(partial, dir)
+		}
+		if cleanErr := discard(partial); cleanErr != nil {
+			return errors.Join(err, cleanErr)
+		}
+		if try == tries || ctx.Err() != nil {
+			return err
+		}
+		fmt.Fprintf(log, "preparing root %s failed at try %d, again in %v: %v\n", s.Name, try, pause(try), err)
+		wait(ctx, pause(try))
+	}
+}
+
+// bootstrap runs mmdebstrap(1) once; empty leaves the mirror to it.
+func (s Spec) bootstrap(ctx context.Context, partial, mirror string, log io.Writer) error {
 	args := []string{
 		"--variant=minbase", "--quiet", "--include=" + strings.Join(join(s.Packages), ","),
-		`--customize-hook=rm -f "$1/etc/resolv.conf" "$1/etc/hostname"`,
+		`--aptopt=Acquire::Retries "5"`, `--aptopt=Acquire::http::Timeout "60"`, `--aptopt=Acquire::https::Timeout "60"`,
+		`--customize-hook=rm -f "$1/etc/resolv.conf" "$1/etc/hostname" "$1/etc/apt/apt.conf.d/99mmdebstrap"`,
 		`--customize-hook=mkdir -p "$1/usr/lib/muster"`,
 		s.Suite, partial,
 	}
-	if mirror := hostMirror(ctx); mirror != "" {
+	if mirror != "" {
 		args = append(args, mirror)
 	}
 	var output strings.Builder
 	cmd := exec.CommandContext(ctx, "mmdebstrap", args...)
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&output, log), io.MultiWriter(&output, log)
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+	// Its mounts are nobody else's, and end with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 20 * time.Second
 	if err := cmd.Run(); err != nil {
-		if cleanErr := os.RemoveAll(partial); cleanErr != nil {
-			err = errors.Join(err, cleanErr)
-		}
 		return fmt.Errorf("mmdebstrap: %w: %s", err, lastLines(output.String(), 5))
 	}
-	return os.Rename(partial, dir)
+	return nil
 }
 
-// hostMirror is the archive this machine's apt already uses; empty leaves the
-// choice to mmdebstrap. $MUSTER_MIRROR overrides.
-func hostMirror(ctx context.Context) string {
-	if mirror := os.Getenv("MUSTER_MIRROR"); mirror != "" {
-		return mirror
-	}
-	out, err := exec.CommandContext(ctx, "apt-get", "indextargets",
-		"--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages").Output()
+// discard removes what a build that didn't end has left. What an mmdebstrap(1) outside of ours has mounted in there belongs to the machine: its
+// /dev/shm, its /sys.
+func discard(partial string) error {
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(partial))
 	if err != nil {
-		return ""
+		return err
 	}
+	for _, m := range slices.Backward(mounts) {
+		if err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+			return fmt.Errorf("%s is left mounted: %w", m.Mountpoint, err)
+		}
+	}
+	return os.RemoveAll(partial)
+}
+
+// hostMirrors are the archives this machine's apt already uses, at least one; empty leaves the choice to
+// mmdebstrap. $MUSTER_MIRROR overrides.
+func hostMirrors(ctx context.Context) []string {
+	if mirror := os.Getenv("MUSTER_MIRROR"); mirror != "" {
+		return []string{mirror}
+	}
+	var mirrors []string
+	// Without apt there is nothing to learn.
+	out, _ := exec.CommandContext(ctx, "apt-get", "indextargets",
+		"--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages").Output()
 	codename := osReleaseCodename()
 	for _, line := range strings.Split(string(out), "\n") {
 		fields := strings.Fields(line)
-		if len(fields) == 3 && fields[1] == codename && fields[2] == "main" && strings.Contains(fields[0], "debian") {
-			return fields[0]
+		if len(fields) == 3 && fields[1] == codename && fields[2] == "main" && strings.Contains(fields[0], "debian") && !slices.Contains(mirrors, fields[0]) {
+			mirrors = append(mirrors, fields[0])
 		}
 	}
-	return ""
+	if len(mirrors) == 0 {
+		return []string{""}
+	}
+	return mirrors
 }
 
 func osReleaseCodename() string {
@@ -206,18 +250,44 @@ func ensureMmdebstrap(ctx context.Context, log io.Writer) error {
 		return errors.New("mmdebstrap is missing and this machine has no apt-get to install it; install mmdebstrap, or give ROOT=/path")
 	}
 	fmt.Fprintln(log, "installing mmdebstrap by apt-get, which prepares the Debian root")
-	for _, args := range [][]string{
-		{"update", "-qq"},
-		{"install", "-qq", "-y", "--no-install-recommends", "mmdebstrap", "debian-archive-keyring"},
-	} {
-		cmd := exec.CommandContext(ctx, "apt-get", args...)
+	return Install(ctx, log, "mmdebstrap", "debian-archive-keyring")
+}
+
+// Install installs packages on this machine by apt-get(8). A source that is down, a mirror that doesn't answer or another apt that holds the lock
+// may be otherwise a moment later.
+func Install(ctx context.Context, log io.Writer, packages ...string) error {
+	patience := []string{"-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3", "-qq"}
+	run := func(args ...string) error {
+		cmd := exec.CommandContext(ctx, "apt-get", append(slices.Clone(patience), args...)...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		// An update may fail for one foreign source; the install then tells.
-		if out, err := cmd.CombinedOutput(); err != nil && args[0] == "install" {
+		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("apt-get %s: %w: %s", args[0], err, lastLines(string(out), 3))
 		}
+		return nil
 	}
-	return nil
+	for try := 1; ; try++ {
+		// An update may fail for one foreign source; the install then tells.
+		_ = run("update")
+		err := run(append([]string{"install", "-y", "--no-install-recommends"}, packages...)...)
+		if err == nil || try == tries || ctx.Err() != nil {
+			return err
+		}
+		fmt.Fprintf(log, "installing %s failed at try %d, again in %v: %v\n", strings.Join(packages, " "), try, pause(try), err)
+		wait(ctx, pause(try))
+	}
+}
+
+// tries bounds what needs the network.
+const tries = 4
+
+// pause is how long to wait after a try that failed.
+func pause(try int) time.Duration { return time.Duration(try) * 5 * time.Second }
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }
 
 // lock takes an exclusive lock, so that two test binaries build a root once.

@@ -131,16 +131,8 @@ func ensureQemu(ctx context.Context) error {
 		return fmt.Errorf("%s is missing, and there is no apt-get to install it", missing())
 	}
 	fmt.Println("virtual machines: installing qemu by apt-get")
-	for _, args := range [][]string{
-		{"update", "-qq"},
-		{"install", "-qq", "-y", "--no-install-recommends", "qemu-system-x86", "qemu-utils", "e2fsprogs"},
-	} {
-		cmd := exec.CommandContext(ctx, "apt-get", args...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		// An update may fail for one foreign source; the install then tells.
-		if out, err := cmd.CombinedOutput(); err != nil && args[0] == "install" {
-			return fmt.Errorf("apt-get can't install qemu-system-x86: %w: %s", err, lastLines(string(out), 3))
-		}
+	if err := root.Install(ctx, os.Stdout, "qemu-system-x86", "qemu-utils", "e2fsprogs"); err != nil {
+		return err
 	}
 	if name := missing(); name != "" {
 		return fmt.Errorf("%s is missing after apt-get installed qemu", name)
