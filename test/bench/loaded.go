@@ -103,7 +103,7 @@ func measureCalls(ctx context.Context, b *bench, program box.Program, inside *bo
 		if err != nil {
 			return err
 		}
-		if err := raw.conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		if err := raw.conn.limit(time.Minute); err != nil {
 			return err
 		}
 		perSec, err := rate(ctx, func() error { return raw.call(message) })

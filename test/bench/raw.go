@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -22,14 +21,14 @@ import (
 // rawClient repeats one call and throws the answers away undecoded, so that a
 // rate is the manager's and not that of a client's reflection.
 type rawClient struct {
-	conn   net.Conn
+	conn   *blockingConn
 	in     *bufio.Reader
 	answer []byte
 	body   []byte // end of the last message, as far as it is short
 }
 
 func dialRaw(ctx context.Context, inside *box.Box) (*rawClient, error) {
-	conn, err := inside.DialUnix(ctx, "/run/systemd/private")
+	conn, err := dialBlocking(ctx, inside, "/run/systemd/private")
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +119,8 @@ func (r *rawClient) read() (byte, error) {
 }
 
 // startAndPoll starts a unit and asks for its state until it is active. A peer of the private socket gets every signal, asked for or not: to decode them
-// takes a client as long as a start takes the manager, so they are read as they come and thrown away.
+// takes a client as long as a start takes the manager, and to be woken for each as long as a process takes to start. So they are read when the state is
+// asked for, and thrown away.
 func (r *rawClient) startAndPoll(ctx context.Context, unit string) (time.Duration, error) {
 	start, err := rawCall(managerPath, manager, "StartUnit", unit, "replace")
 	if err != nil {
@@ -130,52 +130,25 @@ func (r *rawClient) startAndPoll(ctx context.Context, unit string) (time.Duratio
 	if err != nil {
 		return 0, err
 	}
-	stop := context.AfterFunc(ctx, func() { r.conn.SetDeadline(time.Now()) })
+	stop := context.AfterFunc(ctx, r.conn.abort)
 	defer stop()
 	began := time.Now()
-	if err := r.call(start); err != nil {
-		return 0, fmt.Errorf("%s: %w", unit, errors.Join(ctx.Err(), err))
-	}
-	states := make(chan string, 1) // one question at a time
-	errs := make(chan error, 1)
-	go func() {
-		for {
-			kind, err := r.read()
-			if err == nil && kind == byte(dbus.TypeError) {
-				err = errors.New("the call was refused")
-			}
-			if err != nil {
-				errs <- err
-				return
-			}
-			if kind != byte(dbus.TypeMethodReply) {
-				continue
-			}
-			state := lastString(r.body)
-			states <- state
-			if state == "active" || state == "failed" {
-				return
-			}
-		}
-	}()
-	for {
-		if _, err := r.conn.Write(ask); err != nil {
+	for message := start; ; message = ask {
+		if err := r.call(message); err != nil {
 			return 0, fmt.Errorf("%s: %w", unit, errors.Join(ctx.Err(), err))
 		}
-		select {
-		case err := <-errs:
-			return 0, fmt.Errorf("%s: %w", unit, errors.Join(ctx.Err(), err))
-		case state := <-states:
-			if state == "active" {
-				return time.Since(began), nil
-			}
-			if state == "failed" {
-				return 0, fmt.Errorf("%s: failed", unit)
-			}
+		switch state := lastString(r.body); state {
+		case "active":
+			return time.Since(began), nil
+		case "failed":
+			return 0, fmt.Errorf("%s: failed", unit)
 		}
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(pollPause)
 	}
 }
+
+// pollPause is short beside what is measured, and what is sent meanwhile fits into the socket.
+const pollPause = 2 * time.Millisecond
 
 // lastString is the string that a message ends with.
 func lastString(body []byte) string {

@@ -78,6 +78,15 @@ type helperConn struct {
 	wait func()
 }
 
+// SyscallConn leads to the descriptor, for those who do without the poller of the runtime.
+func (h *helperConn) SyscallConn() (syscall.RawConn, error) {
+	c, ok := h.Conn.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("%T has no descriptor", h.Conn)
+	}
+	return c.SyscallConn()
+}
+
 func (h *helperConn) end() {
 	h.ours.Close()
 	h.wait()
