@@ -324,14 +324,14 @@ func TestDirectories(t *testing.T) {
 	f.e.RuntimeDirectory.Items = []unit.DirectoryItem{{Path: "r"}}
 	f.e.DynamicUser = true
 	env := f.build(t).Env
-	if v, _ := plan.LookupEnv(env, "STATE_DIRECTORY"); v != "/var/lib/private/a:/var/lib/private/b/c" {
+	if v, _ := plan.LookupEnv(env, "STATE_DIRECTORY"); v != "/var/lib/a:/var/lib/b/c" {
 		t.Error(v)
 	}
 	if v, _ := plan.LookupEnv(env, "RUNTIME_DIRECTORY"); v != "/run/r" {
 		t.Error(v)
 	}
 	f.e.RuntimeDirectoryPreserve = "yes"
-	if v, _ := plan.LookupEnv(f.build(t).Env, "RUNTIME_DIRECTORY"); v != "/run/private/r" {
+	if v, _ := plan.LookupEnv(f.build(t).Env, "RUNTIME_DIRECTORY"); v != "/run/r" {
 		t.Error(v)
 	}
 }

@@ -127,7 +127,7 @@ func (b *builder) execEnv() []string {
 	for _, d := range b.p.Directories {
 		paths := make([]string, len(d.Items))
 		for i, item := range d.Items {
-			paths[i] = b.p.DirectoryPath(d.Kind, item.Path)
+			paths[i] = b.p.ProgramPath(d.Kind, item.Path)
 		}
 		add(d.Kind.Variable(), strings.Join(paths, ":"))
 	}

@@ -64,9 +64,6 @@ func (b *builder) sandbox() error {
 		}
 	}
 	for _, bind := range s.BindPaths {
-		if bind.IDMapped {
-			return unsupported("BindPaths with idmap")
-		}
 		p.Binds = append(p.Binds, plan.Bind{
 			Source: bind.Source, Destination: bind.Destination, ReadOnly: bind.ReadOnly,
 			IgnoreMissing: bind.IgnoreMissing, Recursive: bind.Recursive,
@@ -157,8 +154,8 @@ func (b *builder) effective() *unit.Sandbox {
 			s.PrivateTmp = "yes"
 		}
 	}
-	if len(s.NoExecPaths) == 0 {
-		// Without it there is nothing to make an exception from.
+	if len(s.NoExecPaths) == 0 && !b.e.DynamicUser {
+		// Without it, and without directories that are mounted so, there is nothing to make an exception from.
 		s.ExecPaths = nil
 	}
 	return &s
@@ -183,7 +180,7 @@ func (b *builder) capabilitiesOfSettings(s *unit.Sandbox) {
 
 // mountSettings names the settings for which the unit needs a mount namespace, as messages have them; without any it needs none.
 func (b *builder) mountSettings(s *unit.Sandbox, p *plan.Sandbox) []string {
-	directories := false
+	directories := b.ownRoot() && len(b.p.Directories) > 0
 	for _, d := range b.p.Directories {
 		directories = directories || b.p.PrivateDirectory(d.Kind)
 		for _, item := range d.Items {

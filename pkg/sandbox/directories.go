@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -17,14 +16,14 @@ const maxDepth = 256
 func directories(r *run) *plan.Failure {
 	for i := range r.p.Directories {
 		d := &r.p.Directories[i]
-		// A directory before those in it, whose links it takes the place of.
-		items := slices.Clone(d.Items)
-		slices.SortStableFunc(items, func(a, b plan.DirectoryItem) int { return comparePaths(a.Path, b.Path) })
-		for _, item := range items {
-			if err := makeDirectory(r.p, d, item); err != nil {
+		for _, item := range d.Items { // a directory comes before those in it
+			if err := r.makeDirectory(d, item); err != nil {
 				return failed(d.Kind.Status(), d.Kind.Setting(), r.p.DirectoryPath(d.Kind, item.Path), err)
 			}
-			if err := makeSymlinks(r.p, d.Kind, item); err != nil {
+			if r.p.OwnRoot() {
+				continue // they are made in there
+			}
+			if err := makeSymlinks("/", r.p, d.Kind, item); err != nil {
 				return failed(d.Kind.Status(), d.Kind.Setting(), item.Path, err)
 			}
 		}
@@ -32,7 +31,8 @@ func directories(r *run) *plan.Failure {
 	return nil
 }
 
-func makeDirectory(p *plan.Plan, d *plan.Directory, item plan.DirectoryItem) error {
+func (r *run) makeDirectory(d *plan.Directory, item plan.DirectoryItem) error {
+	p := r.p
 	prefix := p.Prefixes[d.Kind]
 	if err := mkdirAll(prefix, 0o755); err != nil {
 		return err
@@ -46,7 +46,7 @@ func makeDirectory(p *plan.Plan, d *plan.Directory, item plan.DirectoryItem) err
 		if err := leavePrivate(root, item.Path); err != nil {
 			return err
 		}
-		return makeOwned(p, d, root, item.Path)
+		return r.makeOwned(d, root, item.Path)
 	}
 	if err := unix.Mkdirat(root, "private", 0o700); err != nil && err != unix.EEXIST {
 		return err
@@ -62,7 +62,7 @@ func makeDirectory(p *plan.Plan, d *plan.Directory, item plan.DirectoryItem) err
 	if err := enterPrivate(root, private, item.Path); err != nil {
 		return err
 	}
-	if err := makeOwned(p, d, private, item.Path); err != nil {
+	if err := r.makeOwned(d, private, item.Path); err != nil {
 		return err
 	}
 	return linkPrivate(root, item.Path)
@@ -117,7 +117,8 @@ func isDir(dir int, path string) bool {
 
 // makeOwned makes path below root and gives it mode and owner. Only the last
 // component belongs to the service; what is above it belongs to root.
-func makeOwned(p *plan.Plan, d *plan.Directory, root int, path string) error {
+func (r *run) makeOwned(d *plan.Directory, root int, path string) error {
+	p := r.p
 	dir, name, err := openParents(root, path, true)
 	if err != nil {
 		return err
@@ -146,6 +147,9 @@ func makeOwned(p *plan.Plan, d *plan.Directory, root int, path string) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return err
+	}
+	if p.PrivateDirectory(d.Kind) && r.mappedOwner(fd, &st, existed) {
+		uid, gid = nobody, nobody
 	}
 	if st.Mode&0o7777 != d.Mode&0o7777 {
 		if err := unix.Fchmod(fd, d.Mode&0o7777); err != nil {
@@ -268,18 +272,22 @@ func chownTree(fd int, uid, gid uint32, depth int) error {
 }
 
 // makeSymlinks makes the links of "path:link", relative to the directory of
-// the kind.
-func makeSymlinks(p *plan.Plan, kind plan.DirectoryKind, item plan.DirectoryItem) error {
+// the kind as the program sees it.
+func makeSymlinks(in string, p *plan.Plan, kind plan.DirectoryKind, item plan.DirectoryItem) error {
 	if len(item.Symlinks) == 0 {
 		return nil
 	}
-	root, err := unix.Open(p.Prefixes[kind], unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	prefix, err := resolve(in, p.Prefixes[kind])
+	if err != nil {
+		return err
+	}
+	root, err := unix.Open(prefix, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(root)
 	target := item.Path
-	if p.PrivateDirectory(kind) {
+	if p.PrivateDirectory(kind) && !p.OwnRoot() {
 		target = "private/" + target
 	}
 	for _, link := range item.Symlinks {

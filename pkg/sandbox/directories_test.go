@@ -145,12 +145,13 @@ func TestViaShell(t *testing.T) {
 }
 
 func TestDynamicUser(t *testing.T) {
-	s := newStart(t, `id -u; echo $USER $STATE_DIRECTORY; touch $STATE_DIRECTORY/mine; touch /usr/x 2>/dev/null || echo strict; grep NoNewPrivs /proc/self/status | cut -f2; ls -A /tmp`)
+	s := newStart(t, `id -u; echo $USER $STATE_DIRECTORY; cd $P && touch mine; touch /usr/x 2>/dev/null || echo strict; grep NoNewPrivs /proc/self/status | cut -f2; ls -A /tmp`)
 	name := own("dynamic")
 	s.unit.Name = name + ".service"
 	p := s.prefixes()
 	s.exec.DynamicUser = true
 	s.exec.StateDirectory.Items = items("state")
+	s.exec.Environment = []string{"P=" + p[1] + "/private/state"} // the link to it is in /tmp, of which the service has its own
 	s.ctx.PrivateTmpDir = [2]string{s.dir + "/a", s.dir + "/b"}
 	t.Cleanup(func() {
 		if err := spawn.ReleaseDynamicUser(name); err != nil {
@@ -161,7 +162,7 @@ func TestDynamicUser(t *testing.T) {
 		}
 	})
 	out := strings.Split(s.ok(), "\n")
-	if out[0] < "61184" || out[0] > "65519" || out[1] != name+" "+p[1]+"/private/state" || out[2] != "strict" || out[3] != "1" {
+	if out[0] < "61184" || out[0] > "65519" || out[1] != name+" "+p[1]+"/state" || out[2] != "strict" || out[3] != "1" {
 		t.Errorf("output %q", out)
 	}
 	if link, err := os.Readlink(p[1] + "/state"); err != nil || link != "private/state" {

@@ -38,6 +38,7 @@ type entry struct {
 	source  string // of bind
 	ro      bool   // of bind, tmpFS
 	rec     bool   // of bind
+	mapped  bool   // of bind: a directory that may be nobody's on disk
 	options []string
 
 	image *plan.Image // bind of a disk image rather than of source
@@ -182,12 +183,12 @@ func (l *ruleList) private(s *plan.Sandbox) {
 // below private/ reachable for it alone.
 func (l *ruleList) directories(p *plan.Plan) {
 	for _, d := range p.Directories {
-		if p.PrivateDirectory(d.Kind) {
-			e := tmpfsEntry(d.Kind.Setting(), p.Prefixes[d.Kind]+"/private", "mode=0755,ro")
+		if p.PrivateDirectory(d.Kind) && !p.OwnRoot() {
+			e := tmpfsEntry(d.Kind.Setting(), p.Prefixes[d.Kind]+"/private", "mode=0755,ro,nosuid,nodev,noexec")
 			l.add(e)
 		}
 		for _, item := range d.Items {
-			path := p.DirectoryPath(d.Kind, item.Path)
+			path := p.MountedPath(d.Kind, item.Path)
 			e := entry{setting: d.Kind.Setting(), kind: untouched, path: path}
 			if d.Kind == plan.DirConfiguration {
 				e.ignore = true
@@ -196,7 +197,7 @@ func (l *ruleList) directories(p *plan.Plan) {
 				e.kind = readOnly
 			}
 			if p.PrivateDirectory(d.Kind) || p.OwnRoot() {
-				e = entry{setting: e.setting, kind: bind, path: path, source: path, ro: item.ReadOnly, rec: true}
+				e = entry{setting: e.setting, kind: bind, path: path, source: p.DirectoryPath(d.Kind, item.Path), ro: item.ReadOnly, rec: true, mapped: p.PrivateDirectory(d.Kind)}
 			} else if d.Kind == plan.DirConfiguration && !item.ReadOnly {
 				continue
 			}
@@ -239,9 +240,11 @@ func tmpfsEntry(setting, path, options string) entry {
 
 // view builds the service's view of the file system below root.
 type view struct {
-	root    string // "/" or RootDirectory=
-	entries []entry
-	images  map[*plan.Image]*image.Image
+	root     string // "/" or RootDirectory=
+	entries  []entry
+	images   map[*plan.Image]*image.Image
+	idMap    *idMap
+	identity *plan.Identity // of the service
 }
 
 // locate finds where each rule applies, drops what is not there or out of

@@ -16,7 +16,7 @@ func namespaceFailure(setting, path string, err error) *plan.Failure {
 // mounts gives the service its own view of the file system.
 func mounts(r *run) *plan.Failure {
 	p := r.p
-	v := &view{root: "/"}
+	v := &view{root: "/", idMap: &r.idMap, identity: p.Identity}
 	if f := v.openImages(p); f != nil {
 		return f
 	}
@@ -60,10 +60,28 @@ func mounts(r *run) *plan.Failure {
 	if f := v.build(); f != nil {
 		return f
 	}
+	if f := v.directoryLinks(p); f != nil {
+		return f
+	}
 	if f := v.restrict(); f != nil {
 		return f
 	}
 	return v.finish(p)
+}
+
+// directoryLinks makes the links to StateDirectory= and its like in a root of the service's own.
+func (v *view) directoryLinks(p *plan.Plan) *plan.Failure {
+	if !p.OwnRoot() {
+		return nil
+	}
+	for _, d := range p.Directories {
+		for _, item := range d.Items {
+			if err := makeSymlinks(v.root, p, d.Kind, item); err != nil {
+				return failed(d.Kind.Status(), d.Kind.Setting(), item.Path, err)
+			}
+		}
+	}
+	return nil
 }
 
 // insist says whether the service would see other files without its mount
@@ -102,6 +120,11 @@ func (v *view) sources() *plan.Failure {
 				return namespaceFailure(e.setting, e.source, err)
 			}
 			e.tree = tree
+			if e.mapped {
+				if err := v.mapSource(&e); err != nil {
+					return namespaceFailure(e.setting, e.source, err)
+				}
+			}
 		}
 		kept = append(kept, e)
 	}

@@ -12,9 +12,10 @@ import (
 
 // run is the state of one execution.
 type run struct {
-	p    *plan.Plan
-	host spawn.Host
-	list kernel.OpList
+	p     *plan.Plan
+	host  spawn.Host
+	list  kernel.OpList
+	idMap idMap
 }
 
 // Step is one thing done before execve.

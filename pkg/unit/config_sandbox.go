@@ -107,7 +107,6 @@ type BindPath struct {
 	ReadOnly      bool
 	IgnoreMissing bool // - prefix
 	Recursive     bool // rbind, the default
-	IDMapped      bool
 }
 
 // TemporaryFileSystem is a path with tmpfs options.

@@ -128,10 +128,6 @@ func bindPath(parts []string, readOnly bool) (BindPath, error) {
 			b.Recursive = true
 		case "norbind":
 			b.Recursive = false
-		case "idmap":
-			b.IDMapped = true
-		case "noidmap":
-			b.IDMapped = false
 		default:
 			return b, errText("bind mount option ", quoted(o), " isn't known")
 		}
@@ -147,12 +143,6 @@ func bindText(b BindPath) string {
 	opts := ""
 	if !b.Recursive {
 		opts = "norbind"
-	}
-	if b.IDMapped {
-		if opts != "" {
-			opts += ","
-		}
-		opts += "idmap"
 	}
 	if b.Destination == b.Source && opts == "" {
 		return colonText(src)

@@ -7,7 +7,7 @@ import (
 	"github.com/muster-init/muster/pkg/unit/value"
 )
 
-// mountRecursive is MS_REC, mountIDMap the bus flag of an idmapped bind mount.
+// mountRecursive is MS_REC.
 const (
 	mountRecursive uint64 = 1 << 14
 	mountPrivate   uint64 = 1 << 18

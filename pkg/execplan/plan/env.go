@@ -109,7 +109,7 @@ func LoginEnv(id *Identity) []string {
 	return env
 }
 
-// DirectoryPath is where the program finds a directory of a kind. With
+// DirectoryPath is where a directory of a kind is on the host. With
 // DynamicUser= what outlives the user is below private/, out
 // of reach of whoever gets the same uid later.
 func (p *Plan) DirectoryPath(kind DirectoryKind, path string) string {
@@ -118,6 +118,19 @@ func (p *Plan) DirectoryPath(kind DirectoryKind, path string) string {
 		prefix += "/private"
 	}
 	return prefix + "/" + path
+}
+
+// MountedPath is where such a directory is mounted: in a root of its own there is no private/.
+func (p *Plan) MountedPath(kind DirectoryKind, path string) string {
+	if p.OwnRoot() {
+		return p.ProgramPath(kind, path)
+	}
+	return p.DirectoryPath(kind, path)
+}
+
+// ProgramPath is where the program is told that it is.
+func (p *Plan) ProgramPath(kind DirectoryKind, path string) string {
+	return p.Prefixes[kind] + "/" + path
 }
 
 // PrivateDirectory says whether directories of a kind are below private/.
