@@ -53,9 +53,10 @@ var systemdPackages = []string{"systemd", "systemd-sysv", "dbus"}
 // sessionPackages bring pam_systemd, nss-systemd and dbus.service of users.
 var sessionPackages = []string{"libpam-systemd", "libnss-systemd", "dbus-user-session"}
 
-// machinePackages make a root that a virtual machine boots: a kernel, udev and what fills and checks disks.
+// machinePackages make a root that a virtual machine boots: a kernel, udev, what fills and checks disks, and the library
+// with which systemd opens images with verity data.
 var machinePackages = []string{
-	"linux-image-cloud-amd64", "initramfs-tools", "udev", "kmod", "e2fsprogs", "fdisk", "cron", "libpam-systemd",
+	"linux-image-cloud-amd64", "initramfs-tools", "udev", "kmod", "e2fsprogs", "fdisk", "cron", "libpam-systemd", "libcryptsetup12",
 	"busybox-static", "iproute2", "procps", "util-linux", "libcap2-bin",
 }
 

@@ -23,6 +23,9 @@ const fstab = "LABEL=" + image.RootLabel + " / ext4 defaults,errors=remount-ro 0
 // inject is where the agent finds the files to copy over the root.
 const inject = "/inject"
 
+// agent is the program of ./agent there; it is /init, the agent, and the program `host` of scripts.
+const agent = inject + "/usr/local/bin/host"
+
 // initramfs is the archive for an init: agent, modules, programs, scenarios.
 func initramfs(ctx context.Context, t *testing.T, img image.Image, program box.Program, tools string) *image.Archive {
 	t.Helper()
@@ -33,12 +36,12 @@ func initramfs(ctx context.Context, t *testing.T, img image.Image, program box.P
 			t.Fatal(err)
 		}
 	}
-	check(archive.Tree("/init", filepath.Join(tools, "agent")))
+	check(archive.Tree(agent, filepath.Join(tools, "agent")))
+	archive.Link("/init", agent)
 	check(modules(archive, img, rootModules))
 	for name, file := range identity(img) {
 		add(archive, name, file)
 	}
-	archive.Link(inject+"/usr/local/bin/host", "/run/vm/agent")
 	for _, name := range []string{"payload", "busprobe", "musterctl"} {
 		check(archive.Tree(inject+"/usr/local/bin/"+name, filepath.Join(tools, name)))
 	}
@@ -81,7 +84,8 @@ func behindDebian(archive *image.Archive, img image.Image) ([]byte, error) {
 	for len(initrd)%512 != 0 {
 		initrd = append(initrd, 0)
 	}
-	archive.Move("/init", "/vm-agent")
+	archive.Remove("/init")
+	archive.Link("/vm-agent", agent)
 	archive.File("/scripts/init-bottom/ORDER", 0o644, []byte("/scripts/init-bottom/udev \"$@\"\n/vm-agent\n"))
 	return append(initrd, archive.Bytes()...), nil
 }

@@ -33,7 +33,7 @@ type harness struct {
 	failed   []string
 	shaky    []string // passed at a later try only
 	known    []string // fail because of what is missing, with the reason
-	unfit    []string // the root's systemd is too old for it
+	unfit    []string // not for this root or its systemd, with the reason
 }
 
 func (h *harness) runAll(t *testing.T, names []string) {
@@ -74,12 +74,12 @@ func childrenCPU() time.Duration {
 // summarize notes what TestMain prints behind the long list of the tests.
 func (h *harness) summarize(took, cpu time.Duration) {
 	say := func(format string, args ...any) { summary = append(summary, fmt.Sprintf(format, args...)) }
-	say("virtual machines on %s (%s): %d passed, %d failed, %d not for this version, in %.0f s (%d boots, %.0f s of processor time)",
+	say("virtual machines on %s (%s): %d passed, %d failed, %d not for this root, in %.0f s (%d boots, %.0f s of processor time)",
 		h.program.Name, *rootName, h.passed, len(h.failed), len(h.unfit), took.Seconds(), h.boots, cpu.Seconds())
 	for _, group := range []struct {
 		title string
 		list  []string
-	}{{"only at a later try", h.shaky}, {"not for this version", h.unfit}, {"not there yet", h.known}, {"failed", h.failed}} {
+	}{{"only at a later try", h.shaky}, {"not for this root", h.unfit}, {"not there yet", h.known}, {"failed", h.failed}} {
 		for _, text := range group.list {
 			say("    %s on %s: %s", group.title, h.program.Name, text)
 		}
@@ -92,12 +92,8 @@ func (h *harness) runOne(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.program.Name == "systemd" && h.version < own.systemd {
-		h.unfit = append(h.unfit, fmt.Sprintf("%s: needs systemd %d, this is %d", name, own.systemd, h.version))
-		return
-	}
-	if _, err := h.image.Modules(own.modules...); err != nil {
-		h.unfit = append(h.unfit, fmt.Sprintf("%s: the kernel lacks it: %v", name, err))
+	if why := own.unfit(h.program.Name, *rootName, h.version); why != "" {
+		h.unfit = append(h.unfit, name+": "+why)
 		return
 	}
 	missing := h.missing(name)

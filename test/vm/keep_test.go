@@ -70,12 +70,12 @@ func (h *harness) sendScenarios(ctx context.Context, m *machine.Machine) error {
 	const chunk = 24 << 10 // a line of the wire has more room
 	for text := base64.StdEncoding.EncodeToString(packed); text != ""; {
 		n := min(chunk, len(text))
-		if err := run(`base64 -d <<<"$1" >>/run/vm/scenarios`, text[:n]); err != nil {
+		if err := run(`base64 -d <<<"$1" >>/run/scenarios.tgz`, text[:n]); err != nil {
 			return fmt.Errorf("sending the scenarios: %w", err)
 		}
 		text = text[n:]
 	}
-	return run("rm -rf /scenarios && mkdir /scenarios && tar -xzf /run/vm/scenarios -C /scenarios && rm /run/vm/scenarios")
+	return run("rm -rf /scenarios && mkdir /scenarios && tar -xzf /run/scenarios.tgz -C /scenarios && rm /run/scenarios.tgz")
 }
 
 // packScenarios is a compressed archive for tar(1).

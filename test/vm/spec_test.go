@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,10 +13,12 @@ import (
 )
 
 // spec is the file `machine` of a scenario. One without it shares the machine with others, as does one that says nothing
-// but which systemd it needs. One whose lines are only about its script and its end gets a machine of its own with the
+// but which systemd or root it needs. One whose lines are only about its script and its end gets a machine of its own with the
 // shared hardware, already booted; one with hardware, kernel arguments, `units` or `files` boots, with those in place. Lines:
 //
 //	systemd=VERSION         a systemd older than that lacks what this is about: it is not run there
+//	root=NAME REASON        only this root has what this is about (another has no such kernel module, say): it is
+//	                        not run on others; several lines name several
 //	append=TEXT             a further kernel argument; behind -- for the init
 //	disk=NAME,MB[,FS][,later]  a disk with that serial number; FS is ext4 or swap, with
 //	                        NAME as label; later: not there until `host plug NAME`
@@ -31,7 +34,8 @@ import (
 //	timeout=SECONDS         for the whole, when it is not 600
 type spec struct {
 	systemd  int
-	lines    int // without that of systemd
+	roots    []string // names; none: all
+	lines    int      // without those of systemd and root
 	appended []string
 	disks    []machine.Disk
 	devices  []string
@@ -44,6 +48,17 @@ type spec struct {
 	clean    bool
 	console  []string
 	timeout  time.Duration
+}
+
+// unfit is why the scenario is not for this root and, where systemd runs it, its version; "" when it is.
+func (s *spec) unfit(init, root string, version int) string {
+	if len(s.roots) != 0 && !slices.Contains(s.roots, root) {
+		return fmt.Sprintf("only for %s, this is %s", strings.Join(s.roots, ", "), root)
+	}
+	if init == "systemd" && version < s.systemd {
+		return fmt.Sprintf("needs systemd %d, this is %d", s.systemd, version)
+	}
+	return ""
 }
 
 // sharedSpec is the machine that scenarios without a file share.
@@ -82,7 +97,7 @@ func readSpec(dir string) (*spec, error) {
 
 func (s *spec) line(line string) error {
 	key, value, _ := strings.Cut(line, "=")
-	if key != "" && key != "systemd" {
+	if key != "" && key != "systemd" && key != "root" {
 		s.lines++
 	}
 	var err error
@@ -90,6 +105,12 @@ func (s *spec) line(line string) error {
 	case "":
 	case "systemd":
 		s.systemd, err = strconv.Atoi(value)
+	case "root":
+		name, reason, _ := strings.Cut(value, " ")
+		if reason == "" {
+			err = fmt.Errorf("want the name of a root and a reason")
+		}
+		s.roots = append(s.roots, name)
 	case "append":
 		s.appended = append(s.appended, value)
 	case "disk":

@@ -17,7 +17,7 @@ import (
 
 const (
 	agentName  = "@agent"
-	agentPath  = "/run/vm/agent" // in the root
+	agentPath  = "/usr/local/bin/host" // in the root: what the initramfs has on /run, Debian's forbids to execute
 	rootDevice = "/dev/vda"
 	newRoot    = "/root"
 	injected   = "/inject" // files of this test, in the initramfs
@@ -67,15 +67,12 @@ func prepareRoot() error {
 	if err := unix.Mount("", newRoot, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 		return fmt.Errorf("remounting the root read-only: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(agentPath), 0o755); err != nil {
-		return err
-	}
-	return copyFile("/proc/self/exe", agentPath, 0o755)
+	return nil
 }
 
-// startAgent leaves the agent behind, with dir as its working directory.
+// startAgent leaves the agent behind, that of the root which is mounted at dir, with this as its working directory.
 func startAgent(dir string) error {
-	_, err := syscall.ForkExec(agentPath, []string{agentName}, &syscall.ProcAttr{
+	_, err := syscall.ForkExec(filepath.Join(dir, agentPath), []string{agentName}, &syscall.ProcAttr{
 		Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOME=/root", "LANG=C.UTF-8"}, Dir: dir, Files: []uintptr{0, 1, 2},
 		Sys: &syscall.SysProcAttr{Setsid: true},
 	})

@@ -125,12 +125,8 @@ func pad(out *bytes.Buffer) {
 // Copy is an archive with the same entries, to add more to.
 func (a *Archive) Copy() *Archive { return &Archive{entries: maps.Clone(a.entries)} }
 
-// Move gives an entry another name.
-func (a *Archive) Move(from, to string) {
-	e := a.entries[from]
-	delete(a.entries, from)
-	a.add(to, e)
-}
+// Remove takes an entry out.
+func (a *Archive) Remove(name string) { delete(a.entries, name) }
 
 // Sum is a checksum of the files below these directories, or of these files.
 func (a *Archive) Sum(under ...string) string {
