@@ -124,7 +124,7 @@ func (m *Manager) makeSockets(e machine.OpenSockets, u *unit.Unit, kinds []liste
 		fail(err.Error())
 		return
 	}
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	r, theirs, err := kernel.NewFDReceiver(len(kinds))
 	if err != nil {
 		fail(err.Error())
 		return
@@ -134,10 +134,15 @@ func (m *Manager) makeSockets(e machine.OpenSockets, u *unit.Unit, kinds []liste
 		list = append(list, [3]int32{int32(k.Family), int32(k.Type), int32(k.Protocol)})
 	}
 	fd, migrate := m.cg.dirFD(e.Unit)
-	c, err := m.spawner.start.Start(execplan.Sockets(u, m.spawner.cleanupContext(), list, int32(pair[1])), spawn.Options{CgroupFD: max(fd, 0), NoPidFD: true})
-	unix.Close(pair[1])
-	if err != nil {
-		unix.Close(pair[0])
+	c, err := m.spawner.start.Start(execplan.Sockets(u, m.spawner.cleanupContext(), list, int32(theirs)), spawn.Options{CgroupFD: max(fd, 0), NoPidFD: true})
+	unix.Close(theirs)
+	if err == nil {
+		if err = m.sources.add(r.FD(), unix.EPOLLIN, prioExec, sourceFunc(func(uint32) { r.Take() })); err != nil {
+			_ = unix.Kill(c.Pid, unix.SIGKILL) // it would wait for a reader
+		}
+	}
+	if c == nil {
+		r.Close()
 		fail(err.Error())
 		return
 	}
@@ -145,40 +150,19 @@ func (m *Manager) makeSockets(e machine.OpenSockets, u *unit.Unit, kinds []liste
 		m.cg.attach(e.Unit, c.Pid)
 	}
 	m.spawner.keep(int32(c.Pid), &child{Child: c, unit: e.Unit, done: func(message string) {
-		defer unix.Close(pair[0])
-		made := receive(pair[0], len(kinds))
-		if message == "" && len(made) == len(kinds) {
+		r.Take()
+		m.sources.remove(r.FD())
+		defer r.Close()
+		made := r.Made()
+		if message == "" && made != nil {
 			then(made)
 			return
-		}
-		for _, fd := range made {
-			unix.Close(fd)
 		}
 		if message == "" {
 			message = "the sockets could not be made"
 		}
 		fail(message)
 	}})
-}
-
-// receive takes descriptors that were sent before: it doesn't wait.
-func receive(fd, count int) []int {
-	const size = 4
-	oob := make([]byte, unix.CmsgSpace(count*size))
-	var b [1]byte
-	_, n, _, _, err := unix.Recvmsg(fd, b[:], oob, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
-	if err != nil {
-		return nil
-	}
-	list, err := unix.ParseSocketControlMessage(oob[:n])
-	if err != nil || len(list) != 1 {
-		return nil
-	}
-	fds, err := unix.ParseUnixRights(&list[0])
-	if err != nil {
-		return nil
-	}
-	return fds
 }
 
 func (m *Manager) socketsOpened(e machine.OpenSockets, ports []listen.Port, err error) {

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/kernel"
 )
 
 // makeSockets makes the sockets of a socket unit in its control group and sends
@@ -43,7 +44,7 @@ func makeSockets(p *plan.Plan) *plan.Failure {
 		}
 		made = append(made, fd)
 	}
-	if err := unix.Sendmsg(int(p.FDs[0]), []byte{0}, unix.UnixRights(made...), nil, unix.MSG_NOSIGNAL); err != nil {
+	if err := kernel.SendFDs(int(p.FDs[0]), made); err != nil {
 		return fail("", err)
 	}
 	return nil
