@@ -115,6 +115,7 @@ type Runtime struct {
 	LogTarget                                   string
 	ShowStatus                                  bool
 	ServiceWatchdogs                            bool
+	ConfirmSpawn                                bool
 	ExitCode                                    uint8
 	SoftRebootsCount, InstalledJobs, FailedJobs uint32
 	RuntimeWatchdogUSec                         uint64

@@ -61,7 +61,7 @@ func managerProperties() []property {
 		managerUint32("NFailedJobs", bus.EmitsNothing, func(s *Server) uint32 { return s.b.Runtime().FailedJobs }),
 		managerUint32("SoftRebootsCount", bus.EmitsConst, func(s *Server) uint32 { return s.b.Runtime().SoftRebootsCount }),
 		managerBool("ShowStatus", bus.EmitsNothing, func(s *Server) bool { return s.b.Runtime().ShowStatus }),
-		managerBool("ConfirmSpawn", bus.EmitsConst, func(*Server) bool { return false }),
+		managerBool("ConfirmSpawn", bus.EmitsConst, func(s *Server) bool { return s.b.Runtime().ConfirmSpawn }),
 		managerString("LogLevel", bus.EmitsNothing, func(s *Server) string { return value.LogLevel(s.b.Runtime().LogLevel).String() }).settable(
 			func(k *call, d *bus.Decoder) error {
 				level, err := value.ParseLogLevel(d.String())

@@ -37,6 +37,7 @@ func Build(u *unit.Unit, ctx Context) (*plan.Plan, error) {
 		SameGroup: u.Type == unit.TypeMount,
 		StatusFD:  plan.None, IdleFD: plan.None,
 	}
+	b.confirm()
 	b.scope()
 	for _, step := range []func() error{
 		b.checkImplemented, b.command, b.descriptors, b.streams, b.attributes, b.limits,
@@ -68,6 +69,15 @@ func (b *builder) scope() {
 		}
 	}
 	b.p.Privileged = b.privileged
+}
+
+// confirm has a person asked first. What stays in the manager's session can't take a terminal, and is not asked about.
+func (b *builder) confirm() {
+	if b.ctx.Confirm == "" || b.p.SameGroup {
+		return
+	}
+	b.p.Confirm, b.p.ConfirmBy = b.ctx.Confirm, b.ctx.ManagerPID
+	b.tier2("systemd.confirm_spawn")
 }
 
 // tier2 says that setting needs the executor.

@@ -69,6 +69,7 @@ type Context struct {
 
 	CgroupDir     string    // of the unit, absolute, "" if there is none
 	Console       string    // "" is /dev/console
+	Confirm       string    // the terminal where a person is asked first, "" nobody is
 	ConsoleTerm   string    // TERM for it, "" is vt220
 	Architecture  string    // as in SystemCallArchitectures=, "" is the build's
 	BootID        [16]byte  // of the running kernel, part of the names of PrivateTmp= directories

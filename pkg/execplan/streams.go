@@ -28,7 +28,7 @@ func (b *builder) console() string {
 	if b.ctx.Console != "" {
 		return b.ctx.Console
 	}
-	return "/dev/console"
+	return plan.Console
 }
 
 func (b *builder) ttyPath() string {

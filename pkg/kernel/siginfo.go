@@ -13,6 +13,9 @@ const (
 	SIGRTMAX = unix.Signal(64)
 )
 
+// CommandDumpJobs is a value of SIGRTMIN+18: log the queued jobs (systemd(1), "Signals").
+const CommandDumpJobs = 0x500
+
 // The si_code values that tell a sender; sigaction(2).
 const (
 	SIUser   = 0    // kill(2)
@@ -48,6 +51,22 @@ func parseSigInfo(b *[sigInfoSize]byte) SigInfo {
 		s.Pid, s.Uid, s.Value = int(word(16)), uint32(word(20)), word(24)
 	}
 	return s
+}
+
+// QueueSignal sends sig with a value to a process, as sigqueue(3) does.
+func QueueSignal(pid int, sig unix.Signal, value int32) error {
+	var info [sigInfoSize]byte
+	put := func(off int, v int32) { *(*int32)(unsafe.Pointer(&info[off])) = v }
+	put(0, int32(sig))
+	put(8, SIQueue)
+	put(16, int32(unix.Getpid()))
+	put(20, int32(unix.Getuid()))
+	put(24, value)
+	_, _, errno := unix.Syscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(pid), uintptr(sig), uintptr(unsafe.Pointer(&info)))
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // ManagerSignals are the signals a service manager reacts to; what each means

@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -89,16 +88,8 @@ func startHelper(t *testing.T, opt SpawnOptions, args ...string) (c *Child, in, 
 
 func sigqueue(t *testing.T, pid int, sig unix.Signal, value int32) {
 	t.Helper()
-	var info [sigInfoSize]byte
-	put := func(off int, v int32) { *(*int32)(unsafe.Pointer(&info[off])) = v }
-	put(0, int32(sig))
-	put(8, SIQueue)
-	put(16, int32(os.Getpid()))
-	put(20, int32(os.Getuid()))
-	put(24, value)
-	_, _, errno := unix.Syscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(pid), uintptr(sig), uintptr(unsafe.Pointer(&info)))
-	if errno != 0 {
-		t.Fatal(errno)
+	if err := QueueSignal(pid, sig, value); err != nil {
+		t.Fatal(err)
 	}
 }
 

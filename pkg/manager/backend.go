@@ -204,7 +204,7 @@ func (b backend) Runtime() busapi.Runtime {
 		State: m.systemState(), Kernel: s.Kernel, InitRD: s.InitRD, Userspace: s.Userspace, Finish: s.Finish, GeneratorsStart: s.GeneratorsStart,
 		GeneratorsFinish: s.GeneratorsFinish, UnitsLoadStart: s.UnitsLoadStart, UnitsLoadFinish: s.UnitsLoadFinish, UnitsLoad: s.UnitsLoad,
 		ShutdownStart: s.ShutdownStart, Progress: progress, LogLevel: m.log.level, LogTarget: m.log.target, ShowStatus: m.console.enabled("ok"),
-		ServiceWatchdogs: m.eng.Watchdogs(), ExitCode: uint8(m.exitStatus), InstalledJobs: m.installedJobs, FailedJobs: m.failedJobs,
+		ServiceWatchdogs: m.eng.Watchdogs(), ConfirmSpawn: m.opt.ConfirmSpawn != "" && m.system, ExitCode: uint8(m.exitStatus), InstalledJobs: m.installedJobs, FailedJobs: m.failedJobs,
 		RuntimeWatchdogUSec: m.cfg.RuntimeWatchdogUSec, RebootWatchdogUSec: m.cfg.RebootWatchdogUSec, KExecWatchdogUSec: m.cfg.KExecWatchdogUSec,
 		RuntimeWatchdogPreUSec: m.cfg.RuntimeWatchdogPreUSec, WatchdogGovernor: m.cfg.RuntimeWatchdogPreGovernor,
 		SoftRebootsCount: m.softReboots, Reloading: m.reloading,

@@ -98,6 +98,7 @@ func (m *Manager) bootFinished() {
 	m.bus.api.StartupFinished()
 	m.notifyReady("Startup finished in " + span(userspace) + ".")
 	m.console.trouble = false
+	m.opt.ConfirmSpawn = "" // it is about the boot; a manager that is executed anew afterwards asks again
 	m.saveShell()
 	m.cg.refresh("")
 	m.freeMemory()

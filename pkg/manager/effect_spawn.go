@@ -233,7 +233,7 @@ func (s *spawner) context(u *unit.Unit, e machine.Spawn, cmd value.Command) exec
 		UserMode: !m.system, UID: uint32(os.Getuid()), Prefixes: m.prefixes(), Journal: m.log.journalStream(), Filters: &m.spawner.filters,
 		WarnDegraded:  m.cfg.DegradedPolicy == "warn",
 		DefaultOutput: m.cfg.DefaultStandardOutput, DefaultError: m.cfg.DefaultStandardError,
-		Console: "/dev/console", ConsoleTerm: m.consoleTerm, PAMHelper: filepath.Join(s.helpers, "muster-pam"),
+		Console: plan.Console, Confirm: m.confirmSpawn(), ConsoleTerm: m.consoleTerm, PAMHelper: filepath.Join(s.helpers, "muster-pam"),
 	}
 	if raw, err := hex.DecodeString(e.Invocation); err == nil {
 		copy(ctx.InvocationID[:], raw)
@@ -267,6 +267,14 @@ func (s *spawner) context(u *unit.Unit, e machine.Spawn, cmd value.Command) exec
 		ctx.LogFD = func() int32 { return int32(m.memlog.writeEnd(u.Name)) }
 	}
 	return ctx
+}
+
+// confirmSpawn is the terminal where a person is asked about each start, "" where nobody is or somebody said that these are enough questions.
+func (m *Manager) confirmSpawn() string {
+	if m.opt.ConfirmSpawn == "" || !m.system || unix.Access(plan.ConfirmDisabled, unix.F_OK) == nil {
+		return ""
+	}
+	return m.opt.ConfirmSpawn
 }
 
 // needsNotifySocket follows NotifyAccess=: the main process gets the socket unless it is none, control processes only with exec or all.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/muster-init/muster/pkg/execplan/plan"
 	"github.com/muster-init/muster/pkg/unit/value"
 )
 
@@ -41,6 +42,7 @@ type Options struct {
 	Test             bool   // print what would be started, and end
 	RootfsRW         bool
 	Generators       bool
+	ConfirmSpawn     string // the terminal where a person is asked before each start, "" nobody is
 }
 
 // DefaultOptions is what holds when nobody says anything.
@@ -154,7 +156,7 @@ func (o *Options) argument(name, val string, has bool, need func() (string, erro
 	case "--switched-root":
 		o.SwitchedRoot = true
 	case "--confirm-spawn":
-		// Accepted as systemd does.
+		o.ConfirmSpawn, err = confirmConsole(optional("yes"))
 	default:
 		o.runlevel(name)
 	}
@@ -289,6 +291,8 @@ func (o *Options) commandLineWord(key, val string, has, mine bool) (err error) {
 			return errors.New("not an absolute path")
 		}
 		o.CorePattern = val
+	case "systemd.confirm-spawn":
+		o.ConfirmSpawn, err = confirmConsole(orYes(val, has))
 	case "quiet":
 		if o.ShowStatus == "" && !has {
 			o.ShowStatus = "auto"
@@ -303,6 +307,23 @@ func (o *Options) commandLineWord(key, val string, has, mine bool) (err error) {
 		}
 	}
 	return err
+}
+
+// confirmConsole reads systemd.confirm_spawn=: a boolean, or a terminal by its path or its name.
+func confirmConsole(v string) (string, error) {
+	if on, err := value.ParseBool(v); err == nil {
+		if on {
+			return plan.Console, nil
+		}
+		return "", nil
+	}
+	if v == "" || strings.Contains(v, "..") {
+		return "", errors.New("not a terminal")
+	}
+	if !strings.HasPrefix(v, "/") {
+		v = "/dev/" + v
+	}
+	return v, nil
 }
 
 func orYes(v string, has bool) string {

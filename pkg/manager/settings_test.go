@@ -96,3 +96,22 @@ func TestCommandLine(t *testing.T) {
 		t.Errorf("rd.rescue in an initrd: %+v", o)
 	}
 }
+
+func TestConfirmSpawn(t *testing.T) {
+	for word, want := range map[string]string{
+		"systemd.confirm_spawn": "/dev/console", "systemd.confirm-spawn=1": "/dev/console", "systemd.confirm_spawn=no": "",
+		"systemd.confirm_spawn=ttyS0": "/dev/ttyS0", "systemd.confirm_spawn=/dev/tty9": "/dev/tty9",
+	} {
+		o := DefaultOptions()
+		if problems := o.ApplyKernelCommandLine([]string{word}, false); len(problems) != 0 || o.ConfirmSpawn != want {
+			t.Errorf("%s: %q, want %q; %v", word, o.ConfirmSpawn, want, problems)
+		}
+	}
+	o := DefaultOptions()
+	if err := ParseArguments(&o, []string{"--confirm-spawn"}); err != nil || o.ConfirmSpawn != "/dev/console" {
+		t.Errorf("--confirm-spawn: %q, %v", o.ConfirmSpawn, err)
+	}
+	if problems := o.ApplyKernelCommandLine([]string{"systemd.confirm_spawn=../x"}, false); len(problems) != 1 {
+		t.Errorf("no terminal: %q, %v", o.ConfirmSpawn, problems)
+	}
+}

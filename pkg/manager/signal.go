@@ -152,7 +152,7 @@ func (m *Manager) onCommandSignal(command int) {
 		m.freeMemory()
 	case command == 0x301:
 		m.log.info("", "%s", memoryText())
-	case command == 0x500:
+	case command == kernel.CommandDumpJobs:
 		m.dumpJobs()
 	}
 }

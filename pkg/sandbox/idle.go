@@ -11,20 +11,24 @@ import (
 // is in a raw system call for long, and takes the wait to its end.
 func idle(r *run) *plan.Failure {
 	p := r.p
-	fds := []unix.PollFd{{Fd: p.IdleFD, Events: unix.POLLIN}}
-	end := monotonicUSec() + p.IdleUSec
+	readableUntil(int(p.IdleFD), monotonicUSec()+p.IdleUSec)
+	unix.Close(int(p.IdleFD))
+	return nil
+}
+
+// readableUntil waits until fd is readable or closed, until end (monotonic µs) at most, and says which of the two it was.
+func readableUntil(fd int, end uint64) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	for {
 		now := monotonicUSec()
 		if now >= end {
-			break
+			return false
 		}
 		left := unix.NsecToTimespec(int64(end-now) * 1000)
-		if _, err := unix.Ppoll(fds, &left, nil); err != unix.EINTR {
-			break
+		if n, err := unix.Ppoll(fds, &left, nil); err != unix.EINTR {
+			return n > 0 || err != nil
 		}
 	}
-	unix.Close(int(p.IdleFD))
-	return nil
 }
 
 func monotonicUSec() uint64 {

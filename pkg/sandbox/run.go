@@ -31,6 +31,7 @@ func Steps() []Step {
 	return []Step{
 		{"idle", func(p *plan.Plan) bool { return p.IdleFD >= 0 }, idle},
 		{"session", nil, ops((*spawn.Ops).Session)},
+		{"confirm", func(p *plan.Plan) bool { return p.Confirm != "" }, confirm},
 		{"open files", func(p *plan.Plan) bool { return len(p.OpenFiles) > 0 }, openFiles},
 		{"identity", nil, resolveIdentity},
 		{"terminal", func(p *plan.Plan) bool { return p.TTY.Path != "" }, terminal},

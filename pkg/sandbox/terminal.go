@@ -27,7 +27,7 @@ func terminal(r *run) *plan.Failure {
 		disallocate(t.Path)
 	}
 	if p.Stdin.Kind == plan.StreamTTY {
-		fd, err := acquire(t.Path, p.Stdin.Force, p.Stdin.Fail)
+		fd, err := acquire(t.Path, terminalWait{force: p.Stdin.Force, fail: p.Stdin.Fail})
 		if err != nil {
 			return failed(plan.ExitStdin, "StandardInput", t.Path, err)
 		}
@@ -71,10 +71,18 @@ func place(p *plan.Plan, fd, n int) *plan.Failure {
 	return nil
 }
 
+// terminalWait says what happens while somebody else has the terminal.
+type terminalWait struct {
+	force bool   // it is taken away
+	fail  bool   // EPERM at once
+	usec  uint64 // otherwise ETIMEDOUT after this, 0: never
+}
+
 // acquire opens a terminal and makes it the controlling one: by force, at once
 // or not at all, or after waiting until whoever has it closes it.
-func acquire(path string, force, fail bool) (int, error) {
-	watch := -1
+func acquire(path string, wait terminalWait) (int, error) {
+	watch, force, fail := -1, wait.force, wait.fail
+	end := monotonicUSec() + wait.usec
 	if !force && !fail {
 		var err error
 		if watch, err = unix.InotifyInit1(unix.IN_CLOEXEC); err != nil {
@@ -101,6 +109,9 @@ func acquire(path string, force, fail bool) (int, error) {
 		unix.Close(fd)
 		if err != unix.EPERM || force || fail {
 			return -1, err
+		}
+		if wait.usec != 0 && !readableUntil(watch, end) {
+			return -1, unix.ETIMEDOUT
 		}
 		buf := make([]byte, 4096)
 		if _, err := unix.Read(watch, buf); err != nil && err != unix.EINTR {

@@ -21,7 +21,6 @@ type ManagerConfig struct {
 	CrashChangeVT                  int32  // -1: off, 0: kernel's choice
 	CrashShell                     bool
 	CtrlAltDelBurstAction          string
-	ConfirmSpawn                   string
 	DefaultEnvironment             []string
 	ManagerEnvironment             []string
 	TimerSlackNSec                 uint64

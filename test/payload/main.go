@@ -28,6 +28,7 @@
 //	gpt:OUT,TYPE=FILE,…  a disk image with partitions, see image.go
 //	verity:DATA,HASHES   hashes of an image for dm-verity; the root hash is printed
 //	hangfs:KIND,DIR[,NAME…]  mount a file system that hangs, see hangfs.go
+//	answer:LINK,LOG,FILE a person at a terminal, see terminal.go
 //	hostile:KIND[,N]     misbehave on the private socket, see hostile.go
 //
 // SIG is a name such as TERM. A step that fails ends the program with 99.
@@ -89,7 +90,7 @@ func init() {
 		"client": client, "hold": hold, "serve": serve, "drain": drain, "sockets": sockets, "mqsend": mqSend,
 		"notifyflood": notifyFlood, "notifyodd": notifyOdd, "openfiles": openFiles, "orphans": orphans, "hostile": hostile,
 		"gpt": gpt, "verity": verityData,
-		"hangfs": hangFS,
+		"hangfs": hangFS, "answer": answer,
 	}
 }
 

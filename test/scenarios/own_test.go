@@ -18,6 +18,7 @@ import (
 //	state=WORD      the system state to reach; running or degraded when not given
 //	end=TEXT        after the script PID 1 must end like this: powered off,
 //	                rebooted, exited with N
+//	reply=TEXT=TYPED after TEXT was shown this is typed at the console
 //	absent=TEXT     the console must not show this
 //	console=TEXT    the console must show this, in the order of the lines
 type ownBoot struct {
@@ -27,6 +28,7 @@ type ownBoot struct {
 	end     string
 	console []string
 	absent  []string
+	replies []box.Reply
 }
 
 // readOwnBoot returns nil for a scenario that shares a boot.
@@ -51,6 +53,9 @@ func readOwnBoot(dir string) (*ownBoot, error) {
 			own.state = value
 		case "end":
 			own.end = value
+		case "reply":
+			question, typed, _ := strings.Cut(value, "=")
+			own.replies = append(own.replies, box.Reply{Question: question, Text: typed})
 		case "absent":
 			own.absent = append(own.absent, value)
 		case "console":

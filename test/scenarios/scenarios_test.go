@@ -283,7 +283,7 @@ AllowIsolate=yes
 		}
 	}
 	b, err := box.Start(box.Options{
-		Root: dir, Init: h.program.Path, Args: append(append([]string{}, h.program.Args...), own.args...), Files: files,
+		Root: dir, Init: h.program.Path, Args: append(append([]string{}, h.program.Args...), own.args...), Files: files, Replies: own.replies,
 		Binds: append([]box.Bind{
 			{Source: h.dir, Target: "/scenarios"},
 			{Source: filepath.Join(h.tools, "payload"), Target: "/usr/local/bin/payload"},

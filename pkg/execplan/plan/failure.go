@@ -26,6 +26,7 @@ const (
 	ExitCapabilities           uint8 = 218
 	ExitCgroup                 uint8 = 219
 	ExitSetsid                 uint8 = 220
+	ExitConfirm                uint8 = 221
 	ExitStderr                 uint8 = 222
 	ExitPAM                    uint8 = 224
 	ExitNetwork                uint8 = 225

@@ -7,6 +7,12 @@ const (
 	TierExecutor uint8 = 2
 )
 
+// Console is the terminal of the machine.
+const Console = "/dev/console"
+
+// ConfirmDisabled is the file that says that a person wants no more questions (systemd.confirm_spawn= of kernel-command-line(7)).
+const ConfirmDisabled = "/run/systemd/confirm_spawn_disabled"
+
 // None is the value of a file descriptor field that holds none.
 const None int32 = -1
 
@@ -17,6 +23,9 @@ type Plan struct {
 	UserMode bool   // of a --user manager
 	// SameGroup leaves the process in the manager's process group and session: what mounts over an automount point must not wait at it itself.
 	SameGroup bool
+
+	Confirm   string // the terminal where a person is asked before anything is done, "" nobody is
+	ConfirmBy int32  // the manager's pid, which logs its jobs for that person
 
 	Tier    uint8
 	Reasons []string // the settings that ask for the executor

@@ -64,6 +64,7 @@ type Options struct {
 	// new privileges, cgroups read-only, no mounts. 0: a privileged box.
 	Unprivileged int
 	Log          io.Writer // gets the console as it comes; may be nil
+	Replies      []Reply   // what is typed at the console, one after the other
 }
 
 // Status is how PID 1 ended. In a pid namespace reboot(2) ends PID 1 with a
@@ -134,7 +135,7 @@ func (b *Box) launch(options Options) error {
 	if b.scratch, err = os.MkdirTemp("", "muster-box-"); err != nil {
 		return err
 	}
-	if b.console, err = openConsole(options.Log); err != nil {
+	if b.console, err = openConsole(options.Log, options.Replies); err != nil {
 		return err
 	}
 	config, err := json.Marshal(stageConfig{Options: withoutLog(options), Scratch: b.scratch, Console: b.console.slave})

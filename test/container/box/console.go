@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -21,12 +22,17 @@ type console struct {
 	slave  string
 	done   chan struct{}
 
-	mutex  sync.Mutex
-	buffer []byte
-	log    io.Writer
+	mutex   sync.Mutex
+	buffer  []byte
+	log     io.Writer
+	replies []Reply // to come
+	unread  string  // what was shown since the last reply, while there are replies to come
 }
 
-func openConsole(log io.Writer) (*console, error) {
+// Reply is what a person at the console types once Question is shown.
+type Reply struct{ Question, Text string }
+
+func openConsole(log io.Writer, replies []Reply) (*console, error) {
 	master, slave, err := openPTY("/dev/ptmx", "/dev/pts")
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
@@ -36,7 +42,7 @@ func openConsole(log io.Writer) (*console, error) {
 		master.Close()
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	c := &console{master: master, keep: keep, slave: slave, done: make(chan struct{}), log: log}
+	c := &console{master: master, keep: keep, slave: slave, done: make(chan struct{}), log: log, replies: replies}
 	go c.pump()
 	return c, nil
 }
@@ -70,6 +76,7 @@ func (c *console) pump() {
 			c.buffer = append(c.buffer[:0], c.buffer[extra:]...)
 		}
 		c.mutex.Unlock()
+		c.reply(chunk[:n])
 		if c.log != nil && n > 0 {
 			// A log that can't be written must not stop the console.
 			_, _ = c.log.Write(chunk[:n])
@@ -78,6 +85,22 @@ func (c *console) pump() {
 			return
 		}
 	}
+}
+
+// reply types the next text if its question is complete now. Only pump calls it.
+func (c *console) reply(shown []byte) {
+	if len(c.replies) == 0 {
+		return
+	}
+	next := c.replies[0]
+	c.unread += string(shown)
+	if !strings.Contains(c.unread, next.Question) {
+		c.unread = c.unread[max(0, len(c.unread)-len(next.Question)):]
+		return
+	}
+	c.unread, c.replies = "", c.replies[1:]
+	// The terminal takes a few bytes in any case, and a script that waits for what follows shows when it did not.
+	_, _ = c.master.WriteString(next.Text)
 }
 
 func (c *console) text() string {
