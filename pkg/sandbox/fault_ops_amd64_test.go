@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"testing"
@@ -173,8 +172,7 @@ func TestOpFaults(t *testing.T) {
 }
 
 func opFaults(t *testing.T, s *start, least int, statuses []uint8, unharmed []uint64) {
-	runtime.LockOSThread() // the tracer is a thread
-	defer runtime.UnlockOSThread()
+	defer preferred()()
 	mounts := mountTable(t)
 	calls, want := s.traced(t, nil)
 	s.tier(plan.TierOps)

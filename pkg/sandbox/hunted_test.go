@@ -61,7 +61,7 @@ func TestHunted(t *testing.T) {
 			s.exec.User = "daemon"
 			c.set(s)
 			child := s.begin()
-			deadline := time.Now().Add(10 * time.Second)
+			deadline := time.Now().Add(hangTime)
 			for !isUser(child.Pid, 1) {
 				if time.Now().After(deadline) || child.Progress() != spawn.Pending {
 					t.Fatalf("it doesn't wait in execve: %v", child.Progress())

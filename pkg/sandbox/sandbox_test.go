@@ -67,7 +67,7 @@ func TestMounts(t *testing.T) {
 			func(_ *start, b *unit.Sandbox) { b.PrivateDevices = true }},
 		{"ProtectProc", `ls -d /proc/[0-9]* | wc -l`, "", nil, func(s *start, b *unit.Sandbox) {
 			b.ProtectProc = "invisible"
-			s.exec.User = "nobody"
+			s.exec.User = "games" // who runs nothing else on the machine, as nobody may
 		}},
 		{"ProcSubset", `test -e /proc/meminfo || echo gone; test -e /proc/self/status && echo there`, "gone\nthere", nil, func(_ *start, b *unit.Sandbox) { b.ProcSubset = "pid" }},
 		{"NoExecPaths", `/usr/bin/true && echo runs; d=$(mktemp -d); cp /usr/bin/true $d/probe; $d/probe 2>/dev/null || echo refused; rm -r $d`, "runs\nrefused", nil, func(_ *start, b *unit.Sandbox) {

@@ -87,11 +87,13 @@ func TestUserNamespacePath(t *testing.T) {
 	path := "/proc/" + strconv.Itoa(holder.Process.Pid) + "/ns/user"
 	own, _ := os.Readlink("/proc/self/ns/user")
 	want := own
-	for range 1000 {
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
 		if want, err = os.Readlink(path); err == nil && want != own {
 			break
 		}
-		time.Sleep(5 * time.Millisecond)
+		if time.Since(began) > hangTime {
+			t.Fatalf("%s is %q: %v", path, want, err)
+		}
 	}
 	s := newStart(t, `readlink /proc/self/ns/user`)
 	s.exec.Sandbox = sandboxWith(func(s *unit.Sandbox) { s.UserNamespacePath = path })

@@ -45,7 +45,7 @@ func received(t *testing.T, from <-chan string) string {
 	select {
 	case s := <-from:
 		return s
-	case <-time.After(5 * time.Second):
+	case <-time.After(hangTime):
 		t.Fatal("nothing arrived")
 		return ""
 	}
@@ -234,12 +234,22 @@ func TestTerminal(t *testing.T) {
 	if s.failure != nil {
 		t.Fatal(s.failure)
 	}
-	buf := make([]byte, 1000)
-	n, err := unix.Read(master, buf)
-	if err != nil {
-		t.Fatal(err)
+	// What was written comes to the other end when the kernel has time for it, and in parts.
+	want := name + "\nvt220\nall\n11 22"
+	var got string
+	for began := time.Now(); len(got) < len(want) && time.Since(began) < hangTime; {
+		if ready, err := unix.Poll([]unix.PollFd{{Fd: int32(master), Events: unix.POLLIN}}, 1000); err != nil && err != unix.EINTR {
+			t.Fatal(err)
+		} else if ready > 0 {
+			buf := make([]byte, 1000)
+			n, err := unix.Read(master, buf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += strings.ReplaceAll(string(buf[:n]), "\r", "")
+		}
 	}
-	expect(t, strings.ReplaceAll(string(buf[:n]), "\r", ""), name+"\nvt220\nall\n11 22")
+	expect(t, got, want)
 }
 
 // TestTerminalBusy: a terminal that is another session's is refused or stolen.
@@ -250,11 +260,10 @@ func TestTerminalBusy(t *testing.T) {
 	holder.kill = true
 	child := holder.begin()
 	defer holder.end(child)
-	for range 200 {
-		if holderHasTTY(child.Pid) {
-			break
+	for began := time.Now(); !holderHasTTY(child.Pid); time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > hangTime {
+			t.Fatal("the holder doesn't get its terminal")
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	s := newStart(t, "true")
 	s.exec.StandardInput, s.exec.TTYPath = unit.Stdio{Kind: "tty-fail"}, name
