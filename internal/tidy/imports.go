@@ -33,6 +33,7 @@ var layers = []layer{
 	{"pkg/notify", nil, "a codec, usable by a service as well"},
 	{"pkg/journal", []string{"pkg/kernel"}, "a codec and sockets; which message is written when is the manager's"},
 	{"pkg/bus", nil, "transport: it moves values and knows no unit"},
+	{"pkg/varlink", nil, "transport: it moves JSON and knows no unit"},
 	{"pkg/loader", []string{"pkg/unit/...", "pkg/kernel/reach"}, "files to configuration; it never asks the manager"},
 	{"pkg/install", []string{"pkg/unit/...", "pkg/loader"}, "works on a tree of files, with no manager running too"},
 	{"pkg/generator/program", []string{"pkg/generator/...", "pkg/unit/...", "pkg/kernel/facts"}, "the outside of our generators: it reads the machine and writes files"},

@@ -16,6 +16,8 @@ type Env struct {
 	Container bool
 	// NoDevices is true where there are no device units (in a container, whose /sys is read-only): nothing may wait for one.
 	NoDevices bool
+	// NoMemory is true where control groups can't limit memory, so that there is nothing to do for systemd-oomd.
+	NoMemory bool
 	// Base directories of RuntimeDirectory= and its kin, without a trailing slash; "" are those of the system manager.
 	RuntimeDir, StateDir, CacheDir, LogsDir, ConfigDir string
 }
@@ -108,7 +110,7 @@ func (l *list) implicit() {
 	if s := Slice(u, l.env); s != "" {
 		l.add("Slice="+s, s, unit.DepInSlice, unit.DepRequires, unit.DepAfter)
 	}
-	if u.Type.HasCgroup() && l.env.System {
+	if u.Type.HasCgroup() && l.env.System && !l.env.NoMemory {
 		c := u.GetCgroup()
 		if c.ManagedOOMSwap == "kill" || c.ManagedOOMMemoryPressure == "kill" {
 			l.add("ManagedOOM…=kill", "systemd-oomd.service", unit.DepWants, unit.DepAfter)

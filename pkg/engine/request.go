@@ -345,11 +345,16 @@ func (e *Engine) onSetConfig(v machine.SetConfig) {
 	e.swap(u, v.Config)
 	e.drainLoading()
 	e.requeueAll()
+	e.updateCgroup(u)
+	e.emit(machine.UnitChanged{Unit: u.Name(), Active: u.ActiveState(), Sub: u.SubState(), Properties: true})
+	e.reply(v.Reply, u, nil)
+}
+
+// updateCgroup lets the settings of a unit hold for the control group it has.
+func (e *Engine) updateCgroup(u *Unit) {
 	if u.cfg.Type.HasCgroup() && !u.ActiveState().IsInactiveOrFailed() {
 		e.emit(machine.UpdateCgroup{Unit: u.Name()})
 	}
-	e.emit(machine.UnitChanged{Unit: u.Name(), Active: u.ActiveState(), Sub: u.SubState(), Properties: true})
-	e.reply(v.Reply, u, nil)
 }
 
 // ref keeps a unit for a client.
@@ -420,6 +425,11 @@ func (e *Engine) onReload(v machine.Reload) {
 	}
 	e.drainLoading()
 	e.requeueAll()
+	for _, u := range all {
+		if u.flags&removed == 0 {
+			e.updateCgroup(u)
+		}
+	}
 	e.reply(v.Reply, nil, nil)
 }
 

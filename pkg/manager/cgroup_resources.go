@@ -31,11 +31,17 @@ func resourcesOf(c *unit.Cgroup, slices []*unit.Cgroup, total machineTotals, sta
 		return normal
 	}
 	r.CPUWeight = pick(c.CPUWeight, c.StartupCPUWeight)
+	if c.CPUWeight == unit.Infinity && c.StartupCPUWeight == unit.Infinity {
+		r.CPUWeight = weightOf(pick(c.CPUShares, c.StartupCPUShares), sharesDefault)
+	}
 	r.CPUQuotaPerSecUSec, r.CPUQuotaPeriodUSec = c.CPUQuotaPerSecUSec, c.CPUQuotaPeriodUSec
 	r.AllowedCPUs = formatMask(pickMask(startup, c.AllowedCPUs, c.StartupAllowedCPUs))
 	r.AllowedMemoryNodes = formatMask(pickMask(startup, c.AllowedMemoryNodes, c.StartupAllowedMemoryNodes))
 	r.CPUSetPartition = c.CPUSetPartition
 	r.IOWeight = pick(c.IOWeight, c.StartupIOWeight)
+	if !hasIO(c) {
+		r.IOWeight = weightOf(pick(c.BlockIOWeight, c.StartupBlockIOWeight), blockIODefault)
+	}
 	r.MemoryMin = memoryFloor(c, slices, total.memory, func(c *unit.Cgroup) unit.Opt[unit.Limit] { return c.MemoryMin },
 		func(c *unit.Cgroup) unit.Opt[unit.Limit] { return c.DefaultMemoryMin })
 	// DEVIATION: StartupMemoryLow= has the effect that the manual page describes; systemd 257 writes MemoryLow= during the boot, too.
@@ -47,9 +53,43 @@ func resourcesOf(c *unit.Cgroup, slices []*unit.Cgroup, total machineTotals, sta
 	r.MemoryHigh, r.MemoryMax = memoryLimits(c, total, startup)
 	r.MemorySwapMax = memoryLimit(c.MemorySwapMax, c.StartupMemorySwapMax, total, startup)
 	r.MemoryZSwapMax = memoryLimit(c.MemoryZSwapMax, c.StartupMemoryZSwapMax, total, startup)
+	if r.MemoryMin == 0 && r.MemoryLow == 0 && !limitsMemory(c) {
+		r.MemoryMax = c.MemoryLimit.Resolve(total.memory)
+	}
 	r.NoMemoryZSwapWriteback = !c.MemoryZSwapWriteback
 	r.TasksMax = c.TasksMax.Resolve(total.pids)
 	return r
+}
+
+// Defaults of the weights of cgroup v1. CPUShares=, BlockIO…= and MemoryLimit= are its settings; they are translated where the unit has none of those
+// that took their place.
+const (
+	sharesDefault  = 1024
+	blockIODefault = 500
+)
+
+// weightOf translates a weight of cgroup v1, so that its default becomes 100; Infinity stays.
+func weightOf(old, byDefault uint64) uint64 {
+	if old == unit.Infinity {
+		return old
+	}
+	return min(max(old*100/byDefault, 1), 10000)
+}
+
+// hasIO reports whether a unit has IO…= settings, which let its BlockIO…= settings be without effect.
+func hasIO(c *unit.Cgroup) bool {
+	return c.IOAccounting.Or(false) || c.IOWeight != unit.Infinity || c.StartupIOWeight != unit.Infinity || len(c.IODeviceWeight) > 0 ||
+		len(c.IODeviceLatencyTargetUSec) > 0 || len(c.IOReadBandwidthMax) > 0 || len(c.IOWriteBandwidthMax) > 0 || len(c.IOReadIOPSMax) > 0 || len(c.IOWriteIOPSMax) > 0
+}
+
+// limitsMemory reports whether a unit has limits of memory other than MemoryLimit=, which has no effect then.
+func limitsMemory(c *unit.Cgroup) bool {
+	for _, l := range [...]unit.Limit{c.MemoryHigh, c.MemoryMax, c.MemorySwapMax, c.MemoryZSwapMax} {
+		if l.Scale != 0 || l.Value != unit.Infinity {
+			return true
+		}
+	}
+	return c.StartupMemoryHigh.Set || c.StartupMemoryMax.Set || c.StartupMemorySwapMax.Set || c.StartupMemoryZSwapMax.Set || c.StartupMemoryLow.Set
 }
 
 // memoryLimits are MemoryHigh= and MemoryMax= in bytes.
@@ -113,7 +153,7 @@ func controllersFor(u *unit.Unit, c *unit.Cgroup, available cgroup.Mask) cgroup.
 	}
 	add(c.MemoryAccounting.Or(false), "memory")
 	add(c.TasksAccounting.Or(false), "pids")
-	add(c.IOAccounting.Or(false), "io")
+	add(c.IOAccounting.Or(false) || c.BlockIOAccounting.Or(false), "io")
 	if c.Delegate {
 		if c.DelegateAll || len(c.DelegateControllers) == 0 {
 			mask |= available
@@ -147,13 +187,37 @@ func formatMask(mask []byte) string {
 	return b.String()
 }
 
-// ioPaths lists the paths whose devices the IO…= settings are about.
+// deviceSetting is one of the settings with a value for each device, and where its value belongs.
+type deviceSetting struct {
+	values []unit.DeviceValue
+	set    func(d *cgroup.IODevice, v uint64)
+}
+
+// deviceSettings lists the IO…= settings of single devices, or the BlockIO…= settings of a unit that has none.
+func deviceSettings(c *unit.Cgroup) [6]deviceSetting {
+	rates := func(read, write []unit.DeviceValue) (r, w deviceSetting) {
+		return deviceSetting{read, func(d *cgroup.IODevice, v uint64) { d.ReadBPS = v }}, deviceSetting{write, func(d *cgroup.IODevice, v uint64) { d.WriteBPS = v }}
+	}
+	if !hasIO(c) {
+		read, write := rates(c.BlockIOReadBandwidth, c.BlockIOWriteBandwidth)
+		return [6]deviceSetting{read, write,
+			{c.BlockIODeviceWeight, func(d *cgroup.IODevice, v uint64) { d.Weight = weightOf(v, blockIODefault) }},
+		}
+	}
+	read, write := rates(c.IOReadBandwidthMax, c.IOWriteBandwidthMax)
+	return [6]deviceSetting{read, write,
+		{c.IODeviceWeight, func(d *cgroup.IODevice, v uint64) { d.Weight = v }},
+		{c.IODeviceLatencyTargetUSec, func(d *cgroup.IODevice, v uint64) { d.LatencyTargetUSec = v }},
+		{c.IOReadIOPSMax, func(d *cgroup.IODevice, v uint64) { d.ReadIOPS = v }},
+		{c.IOWriteIOPSMax, func(d *cgroup.IODevice, v uint64) { d.WriteIOPS = v }},
+	}
+}
+
+// ioPaths lists the paths whose devices the settings of single devices are about.
 func ioPaths(c *unit.Cgroup) (list []string) {
-	seen := map[string]bool{}
-	for _, values := range [][]unit.DeviceValue{c.IODeviceWeight, c.IODeviceLatencyTargetUSec, c.IOReadBandwidthMax, c.IOWriteBandwidthMax, c.IOReadIOPSMax, c.IOWriteIOPSMax} {
-		for _, v := range values {
-			if !seen[v.Path] {
-				seen[v.Path] = true
+	for _, s := range deviceSettings(c) {
+		for _, v := range s.values {
+			if !slices.Contains(list, v.Path) {
 				list = append(list, v.Path)
 			}
 		}
@@ -161,33 +225,25 @@ func ioPaths(c *unit.Cgroup) (list []string) {
 	return list
 }
 
-// ioDevices translates the IO…= settings of single devices. devices are the numbers of paths, as far as they are known.
+// ioDevices translates the settings of single devices. devices are the numbers of paths, as far as they are known.
 func ioDevices(c *unit.Cgroup, devices map[string]string) (list []cgroup.IODevice) {
-	of := func(values []unit.DeviceValue, set func(d *cgroup.IODevice, v uint64)) {
-		for _, v := range values {
+	if len(devices) == 0 {
+		return nil
+	}
+	for _, s := range deviceSettings(c) {
+		for _, v := range s.values {
 			number := devices[v.Path]
 			if number == "" {
 				continue
 			}
-			at := -1
-			for i := range list {
-				if list[i].Device == number {
-					at = i
-				}
-			}
+			at := slices.IndexFunc(list, func(d cgroup.IODevice) bool { return d.Device == number })
 			if at < 0 {
 				at = len(list)
 				list = append(list, cgroup.NoIODevice(number))
 			}
-			set(&list[at], v.Value)
+			s.set(&list[at], v.Value)
 		}
 	}
-	of(c.IODeviceWeight, func(d *cgroup.IODevice, v uint64) { d.Weight = v })
-	of(c.IODeviceLatencyTargetUSec, func(d *cgroup.IODevice, v uint64) { d.LatencyTargetUSec = v })
-	of(c.IOReadBandwidthMax, func(d *cgroup.IODevice, v uint64) { d.ReadBPS = v })
-	of(c.IOWriteBandwidthMax, func(d *cgroup.IODevice, v uint64) { d.WriteBPS = v })
-	of(c.IOReadIOPSMax, func(d *cgroup.IODevice, v uint64) { d.ReadIOPS = v })
-	of(c.IOWriteIOPSMax, func(d *cgroup.IODevice, v uint64) { d.WriteIOPS = v })
 	return list
 }
 

@@ -123,6 +123,44 @@ func TestRealizeWritesLimits(t *testing.T) {
 	}
 }
 
+// Settings of cgroup v1 are translated where there is none of those that took their place.
+func TestOldNames(t *testing.T) {
+	const unlimited = unit.Infinity
+	type want struct{ cpu, io, memory uint64 }
+	for _, c := range []struct {
+		text             string
+		during, after    want
+		weight, readRate uint64
+	}{
+		{"CPUShares=2048\nBlockIOWeight=200\nMemoryLimit=50M\nBlockIODeviceWeight=/d 700\nBlockIOReadBandwidth=/d 2M", want{200, 40, 50 << 20}, want{200, 40, 50 << 20}, 140, 2e6},
+		{"CPUShares=2\nStartupCPUShares=5000\nBlockIOWeight=1000\nStartupBlockIOWeight=300\nMemoryLimit=50%", want{488, 60, 1 << 29}, want{1, 200, 1 << 29}, 0, unlimited},
+		{"StartupCPUShares=262144\nMemoryLimit=infinity", want{10000, unlimited, unlimited}, want{unlimited, unlimited, unlimited}, 0, unlimited},
+		{"CPUShares=2048\nCPUWeight=30\nBlockIOWeight=200\nIOWeight=77\nMemoryLimit=50M\nMemoryMax=60M\nBlockIOReadBandwidth=/d 2M", want{30, 77, 60 << 20}, want{30, 77, 60 << 20}, 0, unlimited},
+		{"CPUShares=2048\nStartupCPUWeight=30\nBlockIOWeight=200\nIOAccounting=yes\nMemoryLimit=40M\nMemoryLow=3M", want{30, unlimited, unlimited}, want{unlimited, unlimited, unlimited}, 0, unlimited},
+		{"MemoryLimit=40M\nMemoryHigh=60M", want{unlimited, unlimited, unlimited}, want{unlimited, unlimited, unlimited}, 0, unlimited},
+	} {
+		m, _ := fakeGroups(t, map[string]string{"x.service": "[Service]\nExecStart=/bin/true\n" + c.text + "\n"}, "x.service")
+		cfg := m.eng.Config("x.service").GetCgroup()
+		for _, at := range []struct {
+			startup bool
+			want    want
+		}{{true, c.during}, {false, c.after}} {
+			r := resourcesOf(cfg, nil, m.totals(), at.startup)
+			// half of the memory is a fraction of 2^32-1
+			if got := (want{r.CPUWeight, r.IOWeight, r.MemoryMax}); got.cpu != at.want.cpu || got.io != at.want.io || got.memory != at.want.memory && got.memory+1 != at.want.memory {
+				t.Errorf("%s\nduring the boot: %v: want %v, got %v", c.text, at.startup, at.want, got)
+			}
+		}
+		d := cgroup.NoIODevice("8:0")
+		if list := ioDevices(cfg, map[string]string{"/d": "8:0"}); len(list) > 0 {
+			d = list[0]
+		}
+		if d.Weight != c.weight || d.ReadBPS != c.readRate {
+			t.Errorf("%s\ndevice: want %d %d, got %d %d", c.text, c.weight, c.readRate, d.Weight, d.ReadBPS)
+		}
+	}
+}
+
 // Without programs the settings have no effect, and that isn't held against the unit.
 func TestNoPrograms(t *testing.T) {
 	m, _ := fakeGroups(t, map[string]string{"x.service": "[Service]\nExecStart=/bin/true\nSlice=-.slice\nIPAddressDeny=any\nDevicePolicy=strict\n"}, "x.service")

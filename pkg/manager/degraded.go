@@ -51,8 +51,8 @@ var controllerOf = []struct {
 	name       string
 }{
 	{"Memory", cgroup.Memory, "memory"}, {"StartupMemory", cgroup.Memory, "memory"}, {"DefaultMemory", cgroup.Memory, "memory"},
-	{"TasksMax", cgroup.PIDs, "pids"}, {"CPUWeight", cgroup.CPU, "cpu"}, {"StartupCPU", cgroup.CPU, "cpu"}, {"CPUQuota", cgroup.CPU, "cpu"},
-	{"IO", cgroup.IO, "io"}, {"StartupIO", cgroup.IO, "io"}, {"AllowedCPUs", cgroup.CPUSet, "cpuset"},
+	{"TasksMax", cgroup.PIDs, "pids"}, {"CPUWeight", cgroup.CPU, "cpu"}, {"StartupCPU", cgroup.CPU, "cpu"}, {"CPUQuota", cgroup.CPU, "cpu"}, {"CPUShares", cgroup.CPU, "cpu"},
+	{"IO", cgroup.IO, "io"}, {"StartupIO", cgroup.IO, "io"}, {"BlockIO", cgroup.IO, "io"}, {"StartupBlockIO", cgroup.IO, "io"}, {"AllowedCPUs", cgroup.CPUSet, "cpuset"},
 	{"AllowedMemoryNodes", cgroup.CPUSet, "cpuset"}, {"StartupAllowed", cgroup.CPUSet, "cpuset"},
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/muster-init/muster/pkg/bus"
 	"github.com/muster-init/muster/pkg/busapi"
+	"github.com/muster-init/muster/pkg/cgroup"
 	"github.com/muster-init/muster/pkg/depend"
 	"github.com/muster-init/muster/pkg/engine"
 	"github.com/muster-init/muster/pkg/engine/automount"
@@ -113,7 +114,8 @@ func (m *Manager) unitMessage(msg unit.Message) {
 }
 
 func (m *Manager) dependEnv() *depend.Env {
-	return &depend.Env{System: m.system, Initrd: m.initrd, Container: m.container, NoDevices: m.noDevices}
+	noMemory := m.cg != nil && (m.cg.tree == nil || m.cg.tree.Status().Controllers&cgroup.Memory == 0)
+	return &depend.Env{System: m.system, Initrd: m.initrd, Container: m.container, NoDevices: m.noDevices, NoMemory: noMemory}
 }
 
 func (m *Manager) openBus() error {
@@ -124,8 +126,8 @@ func (m *Manager) openBus() error {
 	if err := m.bus.openPrivate(m.dirs.private, m.kept("private")); err != nil {
 		return err
 	}
-	if err := m.openUserDB(); err != nil {
-		m.log.err("", "Dynamic users have no names: %v", err)
+	if err := m.openVarlink(); err != nil {
+		m.log.err("", "Dynamic users have no names, or systemd-oomd nobody to ask: %v", err)
 	}
 	m.saveShell()
 	return nil

@@ -41,7 +41,7 @@ type Manager struct {
 	helpers      *helpers
 	fds          *handles
 	bus          *busSource
-	userdb       *varlinkServer
+	varlink      *varlinks
 	notifySocket *kernel.DatagramSocket
 	clocks       *clocks
 	stampFiles   *stampQueue

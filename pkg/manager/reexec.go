@@ -167,9 +167,8 @@ func (m *Manager) saveShell() {
 		s.Kept["watchdog"], s.WatchdogDevice = m.watch.fd, m.watch.device
 	}
 	if m.bus != nil && m.bus.listen >= 0 {
-		if m.userdb != nil {
-			s.Kept["userdb"] = m.userdb.listen
-			_ = kernel.SetCloexec(m.userdb.listen, false)
+		if m.varlink != nil {
+			m.varlink.keep(s.Kept)
 		}
 		s.Kept["private"] = m.bus.listen
 		_ = kernel.SetCloexec(m.bus.listen, false)

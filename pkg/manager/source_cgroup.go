@@ -17,6 +17,7 @@ import (
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/kernel"
+	"github.com/muster-init/muster/pkg/manager/oomd"
 	"github.com/muster-init/muster/pkg/unit"
 )
 
@@ -241,6 +242,7 @@ func (c *cgroups) realize(name string) (ok bool) {
 	c.tellFilters(g, p, execplan.LogFilters(u.Config()))
 	c.disable(g, cfg, name, p)
 	c.resolveDevices(g, cfg, name)
+	c.tellOOM(u.Config())
 	g.fault = c.attachPrograms(u.Config(), p, g)
 	if id := u.Invocation(); id != g.invocation {
 		c.countAnew(name, g)
@@ -481,6 +483,9 @@ func (c *cgroups) spawnPath(u *unit.Unit) string {
 
 func (c *cgroups) update(name string) {
 	if _, ok := c.inner[name]; !ok {
+		if u := c.m.eng.Config(name); u != nil && u.Name == "-.slice" {
+			c.tellOOM(u) // its group is the manager's own, and not realized
+		}
 		return
 	}
 	c.realize(name)
@@ -499,6 +504,7 @@ func (c *cgroups) release(name string) {
 	if c.populated(name) {
 		return // it was started again meanwhile: what is empty in there is its own
 	}
+	c.m.varlink.report(c.oomPath(name), oomd.Setting{})
 	c.releaseSubgroup(name, p)
 	if err := c.tree.Release(p); err != nil {
 		if errors.Is(err, cgroup.ErrBusy) {

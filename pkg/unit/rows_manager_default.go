@@ -3,7 +3,7 @@ package unit
 func managerDefaultSettings() []*Row {
 	return []*Row{
 		row(InManager, "DefaultBlockIOAccounting", kTristateNoBus, inManager(func(m *ManagerConfig) *Tristate { return &m.DefaultBlockIOAccounting }),
-			"BlockIOAccounting= of units that don't set it.", "no", since(211), legacy("is for cgroup v1, use DefaultIOAccounting="), accepted("is for cgroup v1, which is not supported")),
+			"BlockIOAccounting= of units that don't set it.", "no", since(211), legacy("is the setting of cgroup v1, use DefaultIOAccounting="), full),
 		row(InManager, "DefaultCPUAccounting", kTristateNoBus, inManager(func(m *ManagerConfig) *Tristate { return &m.DefaultCPUAccounting }),
 			"CPUAccounting= of units that don't set it.", "yes", since(211), full),
 		row(InManager, "DefaultCPUPressureThresholdSec", kSec, inManager(func(m *ManagerConfig) *uint64 { return &m.DefaultCPUPressureThresholdUSec }),

@@ -30,6 +30,8 @@
 //	hangfs:KIND,DIR[,NAME…]  mount a file system that hangs, see hangfs.go
 //	answer:LINK,LOG,FILE a person at a terminal, see terminal.go
 //	hostile:KIND[,N]     misbehave on the private socket, see hostile.go
+//	oomsubscribe:SOCKET,FILE  play systemd-oomd: FILE has what is to be watched, see oom.go
+//	oomserve:SOCKET,FILE      the same for what users' managers report
 //
 // SIG is a name such as TERM. A step that fails ends the program with 99.
 package main
@@ -90,7 +92,7 @@ func init() {
 		"client": client, "hold": hold, "serve": serve, "drain": drain, "sockets": sockets, "mqsend": mqSend,
 		"notifyflood": notifyFlood, "notifyodd": notifyOdd, "openfiles": openFiles, "orphans": orphans, "hostile": hostile,
 		"gpt": gpt, "verity": verityData,
-		"hangfs": hangFS, "answer": answer,
+		"hangfs": hangFS, "answer": answer, "oomsubscribe": oomSubscribe, "oomserve": oomServe,
 	}
 }
 
