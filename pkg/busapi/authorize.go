@@ -30,7 +30,8 @@ func (m *method) needsPrivilege() bool {
 }
 
 // aboutCaller are the methods that may mean the caller itself, by an empty name or pid 0, or that look who it is.
-var aboutCaller = map[string]bool{"GetUnit": true, "GetUnitByPID": true, "GetUnitByInvocationID": true, "AttachProcessesToUnit": true, "AttachProcesses": true}
+var aboutCaller = map[string]bool{"GetUnit": true, "GetUnitByPID": true, "GetUnitByInvocationID": true, "AttachProcessesToUnit": true, "AttachProcesses": true,
+	"StartAuxiliaryScope": true}
 
 // pid is the caller's process, 0 if that isn't known.
 func (k *call) pid() int {

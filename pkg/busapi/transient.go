@@ -29,6 +29,7 @@ func transientMethods() []method {
 			}
 			k.setProperties(u.Name())
 		}},
+		{name: "StartAuxiliaryScope", in: "sahta(sv)", out: "o", args: []string{"name", "pidfds", "flags", "properties", "job"}, run: startAuxiliaryScope},
 	}
 }
 
@@ -144,11 +145,24 @@ func (k *call) readTransient(name string) (*transient, error) {
 	if !k.s.b.Engine().CanTransient(typ) {
 		return t, bus.Errorf(bus.ErrInvalidArgs, "Unit type %s does not support transient units.", typ)
 	}
-	if u := k.s.b.Engine().Unit(name); u != nil && (u.Config().LoadState == unit.StateLoaded && !u.Config().Transient || !u.ActiveState().IsInactiveOrFailed() || u.Job() != nil) {
-		return t, bus.Errorf(bus.ErrUnitExists, "Unit %s was already loaded or has a fragment file.", name)
+	if err := k.unused(name); err != nil {
+		return t, err
 	}
 	t.u = unit.New(name, k.s.b.Loader().Defaults())
 	t.u.Transient = true
+	return t, k.properties(t)
+}
+
+// unused says why no new unit can have this name.
+func (k *call) unused(name string) error {
+	if u := k.s.b.Engine().Unit(name); u != nil && (u.Config().LoadState == unit.StateLoaded && !u.Config().Transient || !u.ActiveState().IsInactiveOrFailed() || u.Job() != nil) {
+		return bus.Errorf(bus.ErrUnitExists, "Unit %s was already loaded or has a fragment file.", name)
+	}
+	return nil
+}
+
+// properties applies the properties a(sv) to a unit that is being made.
+func (k *call) properties(t *transient) error {
 	host := k.s.b.Loader().Host()
 	list := k.args.BeginArray('(')
 	for k.args.More(list) {
@@ -156,16 +170,16 @@ func (k *call) readTransient(name string) (*transient, error) {
 		prop := k.args.String()
 		sig := k.args.Variant()
 		if err := k.args.Err(); err != nil {
-			return t, err
+			return err
 		}
 		if err := k.property(t, host, prop, sig); err != nil {
-			return t, err
+			return err
 		}
 		if len(t.settings) > settingsMax {
-			return t, bus.Errorf(bus.ErrLimitsExceeded, "%s has more than %d settings.", name, settingsMax)
+			return bus.Errorf(bus.ErrLimitsExceeded, "%s has more than %d settings.", t.u.Name, settingsMax)
 		}
 	}
-	return t, k.args.Err()
+	return k.args.Err()
 }
 
 // property applies one property to a unit that is being made. Some are no settings: the processes of a scope, a reference of the caller.

@@ -93,6 +93,21 @@ func (c *Context) set(row *Row, name string, texts []string) ([]Setting, error) 
 	return out, nil
 }
 
+// LikeControlGroup gives the settings by which a unit of type t gets the control group settings of u, its slice included. What was delegated to u is
+// not delegated once more.
+func LikeControlGroup(u *Unit, t Type) []Setting {
+	var out []Setting
+	for _, r := range table {
+		if r.In&InCgroup != InCgroup || r.In&SectionsOf(t) == 0 || r.Alias || r.Name == "Delegate" || r.Name == "DelegateSubgroup" || r.IsDefault(u) {
+			continue
+		}
+		for _, text := range r.Format(u) {
+			out = append(out, Setting{Section: r.SectionFor(t), Key: r.Name, Value: text})
+		}
+	}
+	return out
+}
+
 // special are properties that spread over several directives or have none.
 type special struct {
 	in  Sections

@@ -5,6 +5,7 @@
 //	busprobe get PATH INTERFACE.PROPERTY                print one property
 //	busprobe signals COMMAND…                           run it, print the signals meanwhile
 //	busprobe transient UNIT [NAME=FILE…] -- COMMAND…    start it with the files as ExtraFileDescriptors
+//	busprobe auxscope SCOPE FLAGS PID…                  a scope of these processes beside the own unit
 //
 // PATH may be a unit name. TYPE is s, u, i, t, b or o. Signals are printed one
 // per line with what matters for ordering: JobNew UNIT, JobRemoved UNIT RESULT,
@@ -54,6 +55,15 @@ func run(args []string) error {
 		return signals(conn, args[1:])
 	case "transient":
 		return transient(conn, args[1], args[2:])
+	case "auxscope":
+		if len(args) < 3 {
+			return errors.New("usage: busprobe auxscope NAME FLAGS PID…")
+		}
+		flags, err := strconv.ParseUint(args[2], 0, 64)
+		if err != nil {
+			return err
+		}
+		return auxScope(conn, args[1], flags, args[3:])
 	}
 	return fmt.Errorf("verb %q: unknown", args[0])
 }
