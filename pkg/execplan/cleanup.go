@@ -29,8 +29,11 @@ func Cleanup(u *unit.Unit, ctx Context, restarting bool) *plan.Plan {
 		}
 	}
 	c.Ephemeral = ephemeralDir(u, ctx)
-	if hasCredentials(s) && !ctx.UserMode {
+	if hasCredentials(s) {
 		c.Credentials = CredentialsDirectory(u.Name)
+		if ctx.UserMode {
+			c.Credentials = userCredentialsDirectory(prefixes, u.Name)
+		}
 	}
 	if !restarting {
 		dynamicNames(u, ctx, c)

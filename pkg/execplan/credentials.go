@@ -25,6 +25,10 @@ const credentialsRoot = "/run/credentials"
 // activation to unmount.
 func CredentialsDirectory(unitName string) string { return credentialsRoot + "/" + unitName }
 
+func userCredentialsDirectory(prefixes plan.Prefixes, unitName string) string {
+	return prefixes[plan.DirRuntime] + "/credentials/" + unitName
+}
+
 // credentials are gathered by the executor.
 func (b *builder) credentials() error {
 	s := b.s
@@ -40,7 +44,11 @@ func (b *builder) credentials() error {
 	}
 	c.Dir = CredentialsDirectory(b.u.Name)
 	if b.ctx.UserMode {
-		c.Dir = b.p.Prefixes[plan.DirRuntime] + "/credentials/" + b.u.Name
+		// Since systemd 258: what users keep for their own services.
+		own := []string{b.p.Prefixes[plan.DirConfiguration] + "/credstore", b.p.Prefixes[plan.DirRuntime] + "/credstore"}
+		c.Received = append(own, c.Received...)
+		c.ReceivedEncrypted = append([]string{own[0] + ".encrypted", own[1] + ".encrypted"}, c.ReceivedEncrypted...)
+		c.Dir = userCredentialsDirectory(b.p.Prefixes, b.u.Name)
 	}
 	switch b.ctx.Phase {
 	case phaseCondition, phaseStartPre, phaseStart:

@@ -1,8 +1,6 @@
 package sandbox
 
 import (
-	"strings"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
@@ -35,9 +33,7 @@ func cleanup(p *plan.Plan) *plan.Failure {
 		note("RootEphemeral", c.Ephemeral, spawn.RemoveTree(c.Ephemeral[:i], c.Ephemeral[i+1:]))
 	}
 	if c.Credentials != "" {
-		if i := strings.LastIndexByte(c.Credentials, '/'); i > 0 {
-			note("credentials", c.Credentials, spawn.RemoveCredentials(c.Credentials[i+1:]))
-		}
+		note("credentials", c.Credentials, spawn.RemoveCredentials(c.Credentials))
 	}
 	if c.RemoveIPC {
 		note("RemoveIPC", c.User, removeIPCOf(c.User))

@@ -15,6 +15,7 @@ type collection struct {
 	names []string
 	data  map[string][]byte
 	size  int
+	user  bool // of a user's manager
 }
 
 func (c *collection) add(name string, data []byte) error {
@@ -38,7 +39,7 @@ func credentials(r *run) *plan.Failure {
 		return failed(plan.ExitCredentials, setting, what, err)
 	}
 	if c.Write {
-		all := &collection{data: map[string][]byte{}}
+		all := &collection{data: map[string][]byte{}, user: p.UserMode}
 		for _, l := range c.Load {
 			if err := load(all, c, l); err != nil {
 				return fail(credentialSetting("LoadCredential", l.Encrypted), l.ID, err)
@@ -86,15 +87,15 @@ func set(all *collection, s plan.CredentialData) error {
 	if _, ok := all.data[s.ID]; ok || !s.Encrypted {
 		return all.add(s.ID, s.Data)
 	}
-	data, err := decrypt(s.Data, s.ID)
+	data, err := decrypt(s.Data, s.ID, all.user)
 	if err != nil {
 		return err
 	}
 	return all.add(s.ID, data)
 }
 
-// readCredential reads a file that holds the credential called id.
-func readCredential(path, id string, encrypted bool) ([]byte, error) {
+// read reads a file that holds the credential called id.
+func (c *collection) read(path, id string, encrypted bool) ([]byte, error) {
 	if !encrypted {
 		return readFile(path, plan.MaxCredentials)
 	}
@@ -102,15 +103,15 @@ func readCredential(path, id string, encrypted bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return decryptText(text, id)
+	return c.decryptText(text, id)
 }
 
-func decryptText(text []byte, id string) ([]byte, error) {
+func (c *collection) decryptText(text []byte, id string) ([]byte, error) {
 	blob, err := unbase64(text)
 	if err != nil {
 		return nil, err
 	}
-	return decrypt(blob, id)
+	return decrypt(blob, id, c.user)
 }
 
 // load reads one LoadCredential=: a file, all files of a directory, what a
@@ -122,7 +123,7 @@ func load(all *collection, c *plan.Credentials, l plan.Credential) error {
 			from = c.ReceivedEncrypted
 		}
 		for _, dir := range from {
-			data, err := readCredential(dir+"/"+l.Path, l.ID, l.Encrypted)
+			data, err := all.read(dir+"/"+l.Path, l.ID, l.Encrypted)
 			if err == nil {
 				return all.add(l.ID, data)
 			}
@@ -146,7 +147,7 @@ func load(all *collection, c *plan.Credentials, l plan.Credential) error {
 			return err
 		}
 		for _, name := range names {
-			data, err := readCredential(l.Path+"/"+name, l.ID+"_"+name, l.Encrypted)
+			data, err := all.read(l.Path+"/"+name, l.ID+"_"+name, l.Encrypted)
 			if err == unix.EISDIR {
 				continue
 			}
@@ -161,14 +162,14 @@ func load(all *collection, c *plan.Credentials, l plan.Credential) error {
 	case unix.S_IFSOCK:
 		data, err := readSocket(l.Path)
 		if err == nil && l.Encrypted {
-			data, err = decryptText(data, l.ID)
+			data, err = all.decryptText(data, l.ID)
 		}
 		if err != nil {
 			return err
 		}
 		return all.add(l.ID, data)
 	}
-	data, err := readCredential(l.Path, l.ID, l.Encrypted)
+	data, err := all.read(l.Path, l.ID, l.Encrypted)
 	if err != nil {
 		return err
 	}
@@ -215,7 +216,7 @@ func importAll(all *collection, from []string, i plan.CredentialImport, encrypte
 			if _, ok := all.data[as]; ok || !value.FilenameIsValid(as) {
 				continue
 			}
-			data, err := readCredential(dir+"/"+name, name, encrypted)
+			data, err := all.read(dir+"/"+name, name, encrypted)
 			if err == unix.EISDIR {
 				continue
 			}

@@ -18,7 +18,7 @@ func TestCredentials(t *testing.T) {
 	s := newStart(t, `cd $CREDENTIALS_DIRECTORY && pwd; id -u; stat -c %a . ; for f in *; do echo $f $(stat -c "%a %U" $f) $(cat $f); done; touch x 2>/dev/null || echo ro`)
 	dir := execplan.CredentialsDirectory(s.unit.Name)
 	t.Cleanup(func() {
-		if err := spawn.RemoveCredentials(s.unit.Name); err != nil {
+		if err := spawn.RemoveCredentials(dir); err != nil {
 			t.Error(err)
 		}
 		if _, err := os.Stat(dir); err == nil {

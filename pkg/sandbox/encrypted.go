@@ -31,8 +31,9 @@ import (
 //	name                 zeros up to a multiple of 8 follow
 //	data
 //
-// All numbers are little-endian. What is sealed with a TPM2 has more between
-// vector and ciphertext; it is recognized and refused.
+// All numbers are little-endian. What is for one user only has 64 bits of flags
+// between vector and ciphertext, which say what of the user goes into the key.
+// What is sealed with a TPM2 has more there; it is recognized and refused.
 
 // Kinds of keys.
 const (
@@ -61,8 +62,8 @@ const (
 // Complaints about encrypted credentials.
 var (
 	errNotCredential = errors.New("is not an encrypted credential")
-	errTPM2          = errors.New("is sealed with a TPM2, which can't be used here")
-	errScoped        = errors.New("is encrypted for a user, not for the system")
+	errTPM2          = errors.New("is sealed with a TPM2, which muster doesn't use: encrypt it with systemd-creds encrypt --with-key=host")
+	errScope         = errors.New("was not encrypted with the key of this machine for this user, or was changed since")
 	errWrongKey      = errors.New("was not encrypted with the key of this machine, or was changed since")
 	errExpired       = errors.New("has expired")
 	errNullKey       = errors.New("is encrypted with no key, which Secure Boot with a TPM2 forbids")
@@ -85,22 +86,39 @@ func unbase64(text []byte) ([]byte, error) {
 }
 
 // decrypt opens an encrypted credential that must be called name. It reads the
-// machine's key if that is needed.
-func decrypt(blob []byte, name string) ([]byte, error) {
+// machine's key if that is needed. A user's manager can't: it asks the service
+// that may, for what is encrypted for its user.
+func decrypt(blob []byte, name string, userMode bool) ([]byte, error) {
+	if userMode && isScoped(blob) {
+		return decryptByService(blob, name)
+	}
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_REALTIME, &now); err != nil {
 		return nil, err
 	}
-	return openCredential(blob, name, uint64(now.Nano()/1000), readHostSecret)
+	return openCredential(blob, name, uint64(now.Nano()/1000), readHostSecret, ownScope)
 }
 
-// openCredential is decrypt with the time in µs and the way to the key given.
-func openCredential(blob []byte, name string, nowUSec uint64, secret func() ([]byte, error)) ([]byte, error) {
+// isScoped says whether a credential is encrypted for one user.
+func isScoped(blob []byte) bool {
+	if len(blob) < 16 {
+		return false
+	}
+	switch hex.EncodeToString(blob[:16]) {
+	case keyHostScoped, keyBothScoped, keyBothPKSc:
+		return true
+	}
+	return false
+}
+
+// openCredential is decrypt with the time in µs and the ways to the key and to who we are given.
+func openCredential(blob []byte, name string, nowUSec uint64, secret func() ([]byte, error), who func() (*scope, error)) ([]byte, error) {
 	const fixed = 32
 	if len(blob) < fixed {
 		return nil, errNotCredential
 	}
 	var key []byte
+	var user *scope
 	var err error
 	switch hex.EncodeToString(blob[:16]) {
 	case keyHost:
@@ -112,7 +130,12 @@ func openCredential(blob []byte, name string, nowUSec uint64, secret func() ([]b
 			return nil, errNullKey
 		}
 	case keyHostScoped:
-		return nil, errScoped
+		if key, err = secret(); err != nil {
+			return nil, err
+		}
+		if user, err = who(); err != nil {
+			return nil, err
+		}
 	case keyTPM2, keyTPM2PK, keyBoth, keyBothScoped, keyBothPK, keyBothPKSc:
 		return nil, errTPM2
 	default:
@@ -122,11 +145,18 @@ func openCredential(blob []byte, name string, nowUSec uint64, secret func() ([]b
 	if size(0) != sha256.Size || size(1) != 1 || size(2) != gcmVector || size(3) != gcmTag {
 		return nil, errNotCredential
 	}
-	const header = (fixed + gcmVector + 7) &^ 7
+	header, wrong := (fixed+gcmVector+7)&^7, errWrongKey
+	sum := sha256.Sum256(key)
+	if user != nil {
+		if len(blob) < header+8 || binary.LittleEndian.Uint64(blob[header:]) != scopeAll {
+			return nil, errNotCredential
+		}
+		sum = user.key(sum)
+		header, wrong = header+8, errScope
+	}
 	if len(blob) < header+gcmTag {
 		return nil, errNotCredential
 	}
-	sum := sha256.Sum256(key)
 	block, err := aes.NewCipher(sum[:])
 	if err != nil {
 		return nil, err
@@ -137,7 +167,7 @@ func openCredential(blob []byte, name string, nowUSec uint64, secret func() ([]b
 	}
 	plain, err := gcm.Open(nil, blob[fixed:fixed+gcmVector], blob[header:], blob[:header])
 	if err != nil {
-		return nil, errWrongKey
+		return nil, wrong
 	}
 	return unwrap(plain, name, nowUSec)
 }

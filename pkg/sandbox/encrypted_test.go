@@ -16,6 +16,11 @@ import (
 // seal makes an encrypted credential as systemd-creds does.
 func seal(t testing.TB, kind string, key []byte, name string, notAfter uint64, data []byte) []byte {
 	t.Helper()
+	return sealFor(t, nil, kind, key, name, notAfter, data)
+}
+
+func sealFor(t testing.TB, user *scope, kind string, key []byte, name string, notAfter uint64, data []byte) []byte {
+	t.Helper()
 	head, err := hex.DecodeString(kind)
 	if err != nil {
 		t.Fatal(err)
@@ -26,6 +31,11 @@ func seal(t testing.TB, kind string, key []byte, name string, notAfter uint64, d
 	vector := []byte("any 12 bytes")
 	head = append(head, vector...)
 	head = append(head, make([]byte, 4)...)
+	sum := sha256.Sum256(key)
+	if user != nil {
+		head = binary.LittleEndian.AppendUint64(head, scopeAll)
+		sum = user.key(sum)
+	}
 	plain := binary.LittleEndian.AppendUint64(nil, 1)
 	plain = binary.LittleEndian.AppendUint64(plain, notAfter)
 	plain = binary.LittleEndian.AppendUint32(plain, uint32(len(name)))
@@ -33,7 +43,6 @@ func seal(t testing.TB, kind string, key []byte, name string, notAfter uint64, d
 	for len(plain)%8 != 0 {
 		plain = append(plain, 0)
 	}
-	sum := sha256.Sum256(key)
 	block, err := aes.NewCipher(sum[:])
 	if err != nil {
 		t.Fatal(err)
@@ -46,6 +55,26 @@ func seal(t testing.TB, kind string, key []byte, name string, notAfter uint64, d
 }
 
 const never = ^uint64(0)
+
+var ana = scope{1000, "ana", [16]byte{1, 2, 3}}
+
+func me() (*scope, error) { return &ana, nil }
+
+// TestRecordedScope: what systemd-creds 257 made with --uid=.
+func TestRecordedScope(t *testing.T) {
+	for _, r := range recordedScoped {
+		blob, err := unbase64([]byte(r.blob))
+		if err != nil {
+			t.Fatal(err)
+		}
+		secret := bytes.Repeat([]byte("k"), 4096)
+		who := func() (*scope, error) { return &r.user, nil }
+		got, err := openCredential(blob, "x", 1000, func() ([]byte, error) { return secret, nil }, who)
+		if err != nil || string(got) != "the secret" {
+			t.Errorf("%s: %q, %v", r.user.name, got, err)
+		}
+	}
+}
 
 func TestOpenCredential(t *testing.T) {
 	key := bytes.Repeat([]byte("k"), 4096)
@@ -69,24 +98,34 @@ func TestOpenCredential(t *testing.T) {
 		{"ciphertext changed", changed, errWrongKey},
 		{"padding changed", header, errWrongKey},
 		{"TPM2", seal(t, keyBoth, key, "web", never, data), errTPM2},
-		{"user", seal(t, keyHostScoped, key, "web", never, data), errScoped},
+		{"this user", sealFor(t, &ana, keyHostScoped, key, "web", never, data), nil},
+		{"another user", sealFor(t, &scope{1001, "bob", ana.machine}, keyHostScoped, key, "web", never, data), errScope},
+		{"another user of the same name", sealFor(t, &scope{1001, "ana", ana.machine}, keyHostScoped, key, "web", never, data), errScope},
+		{"another machine", sealFor(t, &scope{1000, "ana", [16]byte{}}, keyHostScoped, key, "web", never, data), errScope},
+		{"user without flags", seal(t, keyHostScoped, key, "web", never, data), errNotCredential},
 		{"unknown key", seal(t, "00000000000000000000000000000000", key, "web", never, data), errNotCredential},
 	} {
-		got, err := openCredential(c.blob, "web", 1000, secret)
+		got, err := openCredential(c.blob, "web", 1000, secret, me)
 		if !errors.Is(err, c.want) || c.want == nil && !bytes.Equal(got, data) {
 			t.Errorf("%s: %q, %v, want %v", c.what, got, err, c.want)
 		}
 	}
-	if _, err := openCredential(seal(t, keyHost, key, "web", never, data), "mail", 1000, secret); err == nil || err.Error() != `is called "web" inside` {
+	if _, err := openCredential(seal(t, keyHost, key, "web", never, data), "mail", 1000, secret, me); err == nil || err.Error() != `is called "web" inside` {
 		t.Errorf("another name: %v", err)
 	}
-	if _, err := openCredential(seal(t, keyHost, key, "web", never, data), "web", 1000, func() ([]byte, error) { return nil, unix.ENOENT }); !errors.Is(err, unix.ENOENT) {
+	if _, err := openCredential(seal(t, keyHost, key, "web", never, data), "web", 1000, func() ([]byte, error) { return nil, unix.ENOENT }, me); !errors.Is(err, unix.ENOENT) {
 		t.Errorf("no host key: %v", err)
 	}
 	// Cut anywhere, it is refused and never more than that.
 	whole := seal(t, keyHost, key, "web", never, data)
+	scoped := sealFor(t, &ana, keyHostScoped, key, "web", never, data)
+	for n := range scoped {
+		if _, err := openCredential(scoped[:n], "web", 1000, secret, me); err == nil {
+			t.Errorf("the first %d bytes pass", n)
+		}
+	}
 	for n := range whole {
-		if _, err := openCredential(whole[:n], "web", 1000, secret); err == nil {
+		if _, err := openCredential(whole[:n], "web", 1000, secret, me); err == nil {
 			t.Errorf("the first %d bytes pass", n)
 		}
 	}
@@ -97,9 +136,20 @@ func FuzzOpenCredential(f *testing.F) {
 	f.Add(seal(f, keyHost, key, "web", never, []byte("x")))
 	f.Add(seal(f, keyNull, nil, "", 0, nil))
 	f.Fuzz(func(t *testing.T, blob []byte) {
-		_, _ = openCredential(blob, "web", 1, func() ([]byte, error) { return key, nil })
+		_, _ = openCredential(blob, "web", 1, func() ([]byte, error) { return key, nil }, me)
 		if data, err := unwrap(blob, "web", 1); err == nil && len(data) > len(blob) {
 			t.Fatal("more came out than went in")
 		}
 	})
 }
+
+// recordedScoped were made with a host key of 4096 times the letter k.
+var recordedScoped = []struct {
+	user scope
+	blob string
+}{
+	{scope{0, "root", recordedMachine}, "VbntHThZTUOoMZ0uuzMqxiAAAAABAAAADAAAABAAAAALlSrZrrxJ4h+MfWIAAAAABwAAAAAAAAD7GY2WATOf/4aAw7tSlWNjY5FWM6TrfPPLOeuOHQ0NR5LVZKWaEMYuJB8hQFGi/JdjSQ=="},
+	{scope{1000, "ana", recordedMachine}, "VbntHThZTUOoMZ0uuzMqxiAAAAABAAAADAAAABAAAABY2ckgTBBKslMBfe0AAAAABwAAAAAAAADHHEZjJJJyObChvXqnRM9jMd6CTXKu3z1bqbHPVeNgHdMp3ZtVIwk/gbiL+RjXqvGdqw=="},
+}
+
+var recordedMachine = [16]byte{0x9e, 0xd7, 0x4c, 0x87, 0xc5, 0x07, 0x51, 0xe3, 0x02, 0xd3, 0xed, 0x59, 0x14, 0x5b, 0x99, 0xf0}

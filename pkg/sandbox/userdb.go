@@ -3,8 +3,6 @@ package sandbox
 import (
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // userdbSocket answers for all sources of users and groups
@@ -43,53 +41,16 @@ func userdbGroup(name string) (uint32, bool, error) {
 	return gid, ok, nil
 }
 
-// userdbCall makes one varlink call: JSON text ended by a NUL, both ways.
 func userdbCall(method, byName, byNumber, name string) (string, error) {
 	key, arg := byName, strconv.Quote(name)
 	if _, err := strconv.ParseUint(name, 10, 32); err == nil {
 		key, arg = byNumber, name
 	}
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return "", err
+	reply, err := varlinkCall(userdbSocket, "io.systemd.UserDatabase."+method, `{"`+key+`":`+arg+`,"service":"io.systemd.Multiplexer"}`, lookupTimeoutMSec, maxReply)
+	if err == nil && jsonString(reply, "error") != "" {
+		err = errNoEntry
 	}
-	defer unix.Close(fd)
-	limit := unix.NsecToTimeval(lookupTimeoutMSec * 1000 * 1000)
-	for _, opt := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
-		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, opt, &limit); err != nil {
-			return "", err
-		}
-	}
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: userdbSocket}); err != nil {
-		return "", err
-	}
-	call := `{"method":"io.systemd.UserDatabase.` + method + `","parameters":{"` + key + `":` + arg +
-		`,"service":"io.systemd.Multiplexer"}}` + "\x00"
-	if _, err := unix.Write(fd, []byte(call)); err != nil {
-		return "", err
-	}
-	var reply []byte
-	buf := make([]byte, 4096)
-	for {
-		n, err := unix.Read(fd, buf)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return "", err
-		}
-		reply = append(reply, buf[:n]...)
-		if i := strings.IndexByte(string(reply), 0); i >= 0 {
-			text := string(reply[:i])
-			if strings.Contains(text, `"error"`) {
-				return "", errNoEntry
-			}
-			return text, nil
-		}
-		if n == 0 || len(reply) > maxReply {
-			return "", unix.EPROTO
-		}
-	}
+	return reply, err
 }
 
 // jsonString finds the first string member of that name. User records hold

@@ -16,20 +16,25 @@ const credentialsRoot = "/run/credentials"
 const maxDepth = 256
 
 // RemoveCredentials unmounts and removes the credentials directory of a unit
-// that has ended. Not for the manager's loop.
-func RemoveCredentials(unitName string) error {
-	dir := credentialsRoot + "/" + unitName
+// that has ended. Not for the manager's loop, unless it is on a tmpfs.
+func RemoveCredentials(dir string) error {
+	parent, name, ok := cutLast(dir)
+	if !ok {
+		return fmt.Errorf("%s: %w", dir, unix.EINVAL)
+	}
 	err := unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 	if err == unix.ENOENT {
 		return nil
 	}
-	if err != nil && err != unix.EINVAL { // EINVAL: nothing is mounted there
+	if err != nil && err != unix.EINVAL && err != unix.EPERM { // nothing is mounted there, or a user's manager could not
 		return fmt.Errorf("%s: %w", dir, err)
 	}
-	if err := RemoveTree(credentialsRoot, unitName); err != nil {
-		return err
+	if fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == nil {
+		// Its owner, who isn't root, can't write to it; if this fails, so does what follows.
+		_ = unix.Fchmod(fd, 0o700)
+		unix.Close(fd)
 	}
-	return nil
+	return RemoveTree(parent, name)
 }
 
 // RemovePrivateTmp removes a directory behind PrivateTmp=yes after the unit has
@@ -76,7 +81,7 @@ func CleanNow(c *plan.Cleanup) (left bool) {
 		}
 	}
 	c.Directories = kept
-	if parent, name, ok := cutLast(c.Credentials); ok && parent == credentialsRoot && RemoveCredentials(name) == nil {
+	if parent, _, ok := cutLast(c.Credentials); ok && (parent == credentialsRoot || onTmpfs(parent)) && RemoveCredentials(c.Credentials) == nil {
 		c.Credentials = ""
 	}
 	return len(c.Directories)+len(c.TmpDirs) > 0 || c.Ephemeral != "" || c.Credentials != "" || c.DynamicUser != "" || c.DynamicGroup != "" || c.RemoveIPC || c.Dead != nil
