@@ -185,7 +185,7 @@ func run(t *testing.T, args ...string) (stdout string, code int) {
 	cmd.Env = append(os.Environ(), "SYSTEMD_COLORS=0", "SYSTEMD_PAGER=", "LC_ALL=C.UTF-8")
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	timer := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+	timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
 	if err := cmd.Run(); err != nil {
 		if _, ok := err.(*exec.ExitError); !ok {
@@ -357,7 +357,7 @@ func TestClientAgainstServer(t *testing.T) {
 		t.Fatalf("%v, %v", got, err)
 	}
 	for len(signals) == 0 {
-		if ok, err := c.Process(5 * time.Second); err != nil || !ok {
+		if ok, err := c.Process(patience); err != nil || !ok {
 			t.Fatal("no signal", err)
 		}
 	}
@@ -411,7 +411,7 @@ func TestSignalBehindAnAnswer(t *testing.T) {
 		if _, err := c.Call(call("Ask")); err != nil {
 			t.Fatal(err)
 		}
-		if ok, err := c.Process(5 * time.Second); !ok || err != nil || signals != i+1 {
+		if ok, err := c.Process(patience); !ok || err != nil || signals != i+1 {
 			t.Fatalf("call %d: Process %v, %v, %d signals", i, ok, err, signals)
 		}
 	}

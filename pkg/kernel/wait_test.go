@@ -24,7 +24,7 @@ func waitPidFD(t testing.TB, pidfd int) {
 	t.Helper()
 	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 	for {
-		n, err := unix.Poll(fds, 10000)
+		n, err := unix.Poll(fds, 120_000)
 		if err == unix.EINTR {
 			continue
 		}

@@ -87,7 +87,7 @@ func newBench(t *testing.T) *bench {
 // until turns the little loop until something holds.
 func (b *bench) until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for range 500 {
+	for range 6000 {
 		for _, then := range b.m.work.take() {
 			then()
 		}

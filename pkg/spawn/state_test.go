@@ -102,8 +102,13 @@ func TestNotice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(child.StatusFD), Events: unix.POLLIN}}, 5000); err != nil {
-			t.Fatal(err)
+		for {
+			if n, err := unix.Poll([]unix.PollFd{{Fd: int32(child.StatusFD), Events: unix.POLLIN}}, 120_000); err == unix.EINTR {
+				continue
+			} else if err != nil || n != 1 {
+				t.Fatalf("no notice: %d, %v", n, err)
+			}
+			break
 		}
 		if got := child.Progress(); got != c.want {
 			t.Errorf("%s: %v, want %v", c.path, got, c.want)

@@ -33,7 +33,7 @@ func slice(t *testing.T) (parent, unit string) {
 	t.Cleanup(func() {
 		_ = os.WriteFile(parent+"/cgroup.kill", []byte("1"), 0)
 		var err error
-		for range 200 {
+		for range 6000 {
 			if _ = unix.Rmdir(unit); true {
 				if err = unix.Rmdir(parent); err == nil {
 					return
