@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -105,7 +106,9 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-func udpTo(t *testing.T, address netip.Addr) error {
+// udpTo sends a datagram to a socket of its own. It may arrive when the call that sent it has returned already, so one that is to come is waited
+// for; for one that is not to come a moment must do.
+func udpTo(t *testing.T, address netip.Addr, come bool) error {
 	t.Helper()
 	family, any := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
 	if address.Is6() {
@@ -130,6 +133,15 @@ func udpTo(t *testing.T, address netip.Addr) error {
 	}
 	if err := unix.Sendto(client, []byte("12345"), 0, to); err != nil {
 		return err
+	}
+	wait := 20
+	if come {
+		wait = 120_000
+	}
+	for {
+		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(server), Events: unix.POLLIN}}, wait); err != unix.EINTR {
+			break
+		}
 	}
 	n, _, err := unix.Recvfrom(server, make([]byte, 16), unix.MSG_DONTWAIT)
 	if err == nil && n != 5 {
@@ -163,10 +175,10 @@ func TestFirewall(t *testing.T) {
 		{"allowed only", prefixes("10.0.0.0/8"), nil, true, true},
 	} {
 		apply(t, dir, nil, &Settings{Allow: c.allow, Deny: c.deny})
-		if err := udpTo(t, v4); (err == nil) != c.four {
+		if err := udpTo(t, v4, c.four); (err == nil) != c.four {
 			t.Errorf("%s: IPv4: %v", c.name, err)
 		}
-		if err := udpTo(t, v6); (err == nil) != c.six {
+		if err := udpTo(t, v6, c.six); (err == nil) != c.six {
 			t.Errorf("%s: IPv6: %v", c.name, err)
 		}
 	}
@@ -179,7 +191,7 @@ func TestCounters(t *testing.T) {
 	}
 	count := &Settings{Count: true}
 	apply(t, dir, &Settings{}, count)
-	if err := udpTo(t, netip.MustParseAddr("127.0.0.1")); err != nil {
+	if err := udpTo(t, netip.MustParseAddr("127.0.0.1"), true); err != nil {
 		t.Fatal(err)
 	}
 	want := Traffic{1, 33, 1, 33} // 20 bytes of IP, 8 of UDP, 5 of payload
@@ -189,7 +201,7 @@ func TestCounters(t *testing.T) {
 	// What is denied isn't counted; other lists keep the counters, also when it isn't known what was attached.
 	for _, old := range []*Settings{count, nil} {
 		apply(t, dir, old, &Settings{Count: true, Deny: prefixes("0.0.0.0/0")})
-		if err := udpTo(t, netip.MustParseAddr("127.0.0.1")); err == nil {
+		if err := udpTo(t, netip.MustParseAddr("127.0.0.1"), false); err == nil {
 			t.Error("a packet passed")
 		}
 		if got, err := Counted(dir); got != want || err != nil {
@@ -262,7 +274,7 @@ func TestInterfaces(t *testing.T) {
 		{Settings{LimitInterfaces: true, DenyInterfaces: true, Interfaces: []uint32{4711}}, true},
 	} {
 		apply(t, dir, nil, &c.s)
-		if err := udpTo(t, netip.MustParseAddr("127.0.0.1")); (err == nil) != c.ok {
+		if err := udpTo(t, netip.MustParseAddr("127.0.0.1"), c.ok); (err == nil) != c.ok {
 			t.Errorf("%+v: %v", c.s, err)
 		}
 	}
@@ -302,12 +314,27 @@ func TestOthersStay(t *testing.T) {
 	}
 }
 
+// The main thread is kept for itself: ownMounts changes the mount namespace of a thread and lets it end, which the main thread cannot.
+func init() { runtime.LockOSThread() }
+
+// ownMounts gives the rest of the test a thread with mounts that nobody else sees.
+func ownMounts(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		t.Skip("no mount namespace on this machine: " + err.Error())
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestForeign(t *testing.T) {
 	dir := inGroup(t)
+	ownMounts(t)
 	if err := unix.Mount("bpf", "/sys/fs/bpf", "bpf", 0, ""); err != nil {
 		t.Skip("no file system to pin in on this machine: " + err.Error())
 	}
-	defer unix.Unmount("/sys/fs/bpf", unix.MNT_DETACH)
 	p, err := load("pinned", unix.BPF_PROG_TYPE_CGROUP_DEVICE, unix.BPF_CGROUP_DEVICE, deviceProgram(nil))
 	if err != nil {
 		t.Fatal(err)
