@@ -14,7 +14,7 @@ import (
 
 // spec is the file `machine` of a scenario. One without it shares the machine with others, as does one that says nothing
 // but which systemd or root it needs. One whose lines are only about its script and its end gets a machine of its own with the
-// shared hardware, already booted; one with hardware, kernel arguments, `units` or `files` boots, with those in place. Lines:
+// shared hardware, already booted; one with hardware, kernel arguments, `units` or `files` boots, with those in place. Lines, beside those of comment that begin with #:
 //
 //	systemd=VERSION         a systemd older than that lacks what this is about: it is not run there
 //	root=NAME REASON        only this root has what this is about (another has no such kernel module, say): it is
@@ -96,6 +96,9 @@ func readSpec(dir string) (*spec, error) {
 }
 
 func (s *spec) line(line string) error {
+	if strings.HasPrefix(line, "#") {
+		return nil
+	}
 	key, value, _ := strings.Cut(line, "=")
 	if key != "" && key != "systemd" && key != "root" {
 		s.lines++
