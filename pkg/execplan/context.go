@@ -45,6 +45,8 @@ type Context struct {
 	WatchdogUSec uint64 // 0: none
 	MainPID      int32  // 0: unknown
 	ManagerPID   int32
+	// The inode numbers of their pidfds, 0: unknown, or the kernel has none.
+	MainPIDFDID, ManagerPIDFDID uint64
 
 	FDs      []FD
 	Stdio    [3]int32 // in place of StandardInput= and its kin, 0: those hold

@@ -12,6 +12,7 @@ import (
 // environment fills in Env, PidVars, SetEnv and UnsetEnv, and completes them
 // if nothing is left to find out.
 func (b *builder) environment() error {
+	b.p.PidFDIDs = b.ctx.ManagerPIDFDID != 0
 	own := b.unitEnv()
 	b.p.Env = plan.MergeEnv(b.ctx.ManagerEnv, own, b.ctx.Env, b.execEnv())
 	if _, ok := plan.LookupEnv(b.p.Env, "PATH"); !ok {
@@ -67,6 +68,9 @@ func (b *builder) unitEnv() []string {
 		}
 		if b.ctx.MainPID > 0 {
 			add("MAINPID", strconv.Itoa(int(b.ctx.MainPID)))
+			if b.ctx.MainPIDFDID != 0 {
+				add("MAINPIDFDID", strconv.FormatUint(b.ctx.MainPIDFDID, 10))
+			}
 		}
 		if svc.PIDFile != "" {
 			add("PIDFILE", svc.PIDFile)
@@ -74,6 +78,9 @@ func (b *builder) unitEnv() []string {
 	}
 	if b.ctx.UserMode && b.ctx.ManagerPID > 0 {
 		add("MANAGERPID", strconv.Itoa(int(b.ctx.ManagerPID)))
+		if b.ctx.ManagerPIDFDID != 0 {
+			add("MANAGERPIDFDID", strconv.FormatUint(b.ctx.ManagerPIDFDID, 10))
+		}
 	}
 	return env
 }
@@ -102,7 +109,7 @@ func (b *builder) execEnv() []string {
 	var env []string
 	add := func(name, v string) { env = append(env, name+"="+v) }
 	if n := len(b.p.FDs); n > 0 && len(b.p.OpenFiles) == 0 {
-		b.p.PidVars = append(b.p.PidVars, "LISTEN_PID")
+		b.p.ListenVars()
 		add("LISTEN_FDS", strconv.Itoa(n))
 		names := make([]string, n)
 		for i, fd := range b.ctx.FDs {

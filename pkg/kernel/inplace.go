@@ -39,6 +39,8 @@ func (a arena) execute(rec uintptr) unix.Errno {
 		*a.word(arg(1) - uintptr(a.base)) = *a.word(arg(0) - uintptr(a.base))
 	case pseudoPidStr:
 		copy(a.bytes()[arg(0)-uintptr(a.base):], strconv.Itoa(unix.Getpid())+"\x00")
+	case pseudoNumber:
+		copy(a.bytes()[arg(0)-uintptr(a.base):], strconv.FormatUint(*a.word(arg(1) - uintptr(a.base)), 10)+"\x00")
 	default:
 		r, _, errno := unix.RawSyscall6(uintptr(nr), arg(0), arg(1), arg(2), arg(3), arg(4), arg(5))
 		if errno == 0 {

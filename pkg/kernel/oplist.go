@@ -48,6 +48,8 @@ type OpList struct {
 	// maskSet says that a Sigmask op was added after the last exec op, so
 	// Exec need not add its own.
 	maskSet bool
+	// pidFDID is the op that stats the child's pidfd, and statAt where to; 0: none.
+	pidFDID, statAt int
 }
 
 type opRecord struct {
@@ -96,6 +98,7 @@ func Result(ref OpRef) Arg { return Arg{argResult, uint64(ref)} }
 const (
 	pseudoCopy   = -1 // *arg1 = *arg0, 8 bytes
 	pseudoPidStr = -2 // decimal getpid() and a NUL at arg0
+	pseudoNumber = -3 // decimal *arg1, 8 bytes, and a NUL at arg0
 )
 
 func (l *OpList) fail(format string, args ...any) {
@@ -198,6 +201,32 @@ func (l *OpList) PidString(prefix string) Arg {
 	l.add(opRecord{nr: pseudoPidStr, name: OpPidString, args: [6]Arg{{argData, uint64(off + len(prefix))}}})
 	return Arg{argData, uint64(off)}
 }
+
+// PidFDID finds out the inode number of the child's own pidfd, for the variables of the following Exec ops that are called for it
+// ([PidFDIDSuffix]). It is a stretch of its own because filters may forbid the calls later. The kernel must have such numbers ([PidFDID]).
+func (l *OpList) PidFDID(status uint8) {
+	pid := l.Syscall(OpPidFD, status, unix.SYS_GETPID)
+	fd := l.Syscall(OpPidFD, status, unix.SYS_PIDFD_OPEN, Result(pid), Value(0))
+	at, _ := l.alloc(int(unsafe.Sizeof(unix.Stat_t{})))
+	l.pidFDID = int(l.Syscall(OpPidFD, status, unix.SYS_FSTAT, Result(fd), Arg{argData, uint64(at)}))
+	l.statAt = at
+	l.Close(Result(fd))
+}
+
+// pidFDString is PidString for the inode number of the child's pidfd.
+func (l *OpList) pidFDString(prefix string) Arg {
+	if l.pidFDID == 0 {
+		l.fail("%s without PidFDID", prefix)
+		return Arg{}
+	}
+	off := l.cstring(prefix, pidDigits)
+	inode := l.statAt + int(unsafe.Offsetof(unix.Stat_t{}.Ino))
+	l.add(opRecord{nr: pseudoNumber, name: OpPidFD, args: [6]Arg{{argData, uint64(off + len(prefix))}, {argData, uint64(inode)}}})
+	return Arg{argData, uint64(off)}
+}
+
+// PidFDIDSuffix ends the names of variables that take the inode number of a process's pidfd.
+const PidFDIDSuffix = "PIDFDID"
 
 // Syscall appends a raw system call: status is the exit status when it fails,
 // 0 to ignore the failure. Up to six args.

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -218,7 +219,8 @@ func (l *OpList) disposition(sig unix.Signal, handler uintptr) {
 
 // Exec executes path with the given argument and environment strings. Each
 // name in pidVars is added to the environment with the child's own pid as its
-// value (LISTEN_PID, SYSTEMD_EXEC_PID, WATCHDOG_PID…). Unless a Sigmask op
+// value (LISTEN_PID, SYSTEMD_EXEC_PID, WATCHDOG_PID…), or with the inode number
+// of its pidfd if it ends in [PidFDIDSuffix], after [OpList.PidFDID]. Unless a Sigmask op
 // precedes it, all signals are unblocked. With status 0 a failed Exec falls
 // through to the next op, so several candidates may be tried in turn.
 func (l *OpList) Exec(status uint8, path string, argv, env []string, pidVars ...string) {
@@ -250,7 +252,12 @@ func (l *OpList) environment(env, pidVars []string) Arg {
 		l.setPointer(at, i, l.cstring(s, 0))
 	}
 	for i, name := range pidVars {
-		s := l.PidString(name + "=")
+		s := Arg{}
+		if strings.HasSuffix(name, PidFDIDSuffix) {
+			s = l.pidFDString(name + "=")
+		} else {
+			s = l.PidString(name + "=")
+		}
 		l.setPointer(at, len(env)+i, int(s.v))
 	}
 	return Arg{argData, uint64(at)}

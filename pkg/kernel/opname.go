@@ -43,6 +43,7 @@ const (
 	OpSeccomp
 	OpKeyring
 	OpMount
+	OpPidFD
 	OpExec
 	OpExit
 	opNameCount
@@ -57,7 +58,7 @@ var opNames = [opNameCount]string{
 	OpUser: "setresuid", OpKeepCaps: "PR_SET_KEEPCAPS", OpSecurebits: "PR_SET_SECUREBITS",
 	OpNoNewPrivileges: "PR_SET_NO_NEW_PRIVS", OpPdeathsig: "PR_SET_PDEATHSIG", OpTimerSlack: "PR_SET_TIMERSLACK",
 	OpPersonality: "personality", OpCommand: "PR_SET_NAME", OpBounding: "PR_CAPBSET_DROP", OpCapset: "capset",
-	OpAmbient: "PR_CAP_AMBIENT", OpSeccomp: "seccomp", OpKeyring: "keyctl", OpMount: "mount", OpExec: "execve",
+	OpAmbient: "PR_CAP_AMBIENT", OpSeccomp: "seccomp", OpKeyring: "keyctl", OpMount: "mount", OpPidFD: "pidfd_open", OpExec: "execve",
 	OpExit: "exit_group",
 }
 

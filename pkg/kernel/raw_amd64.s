@@ -81,9 +81,16 @@ pseudo:
 	JMP	next
 
 pidstr:
+	CMPQ	AX, $-2
+	JNE	number
 	MOVQ	$39, AX               // -2: getpid as decimal text at arg0
 	SYSCALL
 	MOVQ	AX, 64(BX)
+	JMP	text
+number:
+	MOVQ	16(BX), DI            // -3: *arg1 as decimal text at arg0
+	MOVQ	(DI), AX
+text:
 	MOVQ	8(BX), DI
 	LEAQ	80(R12), SI           // digits are made backwards from the end of the scratch
 	MOVQ	SI, R9

@@ -78,9 +78,16 @@ pseudo:
 	B	next
 
 pidstr:
+	CMN	$2, R8
+	BNE	number
 	MOVD	$172, R8              // -2: getpid as decimal text at arg0
 	SVC
 	MOVD	R0, 64(R20)
+	B	text
+number:
+	MOVD	16(R20), R2           // -3: *arg1 as decimal text at arg0
+	MOVD	(R2), R0
+text:
 	MOVD	8(R20), R2
 	ADD	$80, R19, R1          // digits are made backwards from the end of the scratch
 	MOVD	R1, R3

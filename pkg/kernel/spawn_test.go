@@ -177,6 +177,41 @@ func TestSpawnPidVariablesAndPlacedFDs(t *testing.T) {
 	}
 }
 
+// TestSpawnPidFDID: a variable with the inode number of the child's own pidfd, which is more than 32 bits long when the machine is old.
+func TestSpawnPidFDID(t *testing.T) {
+	if PidFDIDOf(os.Getpid()) == 0 {
+		return // before Linux 6.9
+	}
+	var l OpList
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	l.Dup(99, int(w.Fd()), 1)
+	l.PidFDID(202)
+	l.CloseFrom(202, 3)
+	l.Exec(0, "/nonexistent", []string{"x"}, nil, "LISTEN_PIDFDID")
+	l.Exec(203, "/bin/sh", []string{"sh", "-c", `echo $LISTEN_PIDFDID $P $$; ls /proc/self/fd | wc -l`}, []string{"PATH=/usr/bin:/bin"}, "P", "LISTEN_PIDFDID")
+	c, err := Spawn(&l, SpawnOptions{})
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("%d %d %d\n4\n", PidFDID(c.PidFD), c.Pid, c.Pid)
+	out, err := io.ReadAll(r)
+	if err != nil || string(out) != want {
+		t.Errorf("got %q, %v, want %q", out, err, want)
+	}
+	reap(t, c)
+	c.Release()
+	l.Reset()
+	l.Exec(203, "/bin/true", []string{"true"}, nil, "LISTEN_PIDFDID")
+	if l.Err() == nil {
+		t.Error("the number is used that nobody asked for")
+	}
+}
+
 func tempFile(t *testing.T, content string) *os.File {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "f")

@@ -87,6 +87,28 @@ func PidFDOpen(pid int) (int, error) {
 	return fd, nil
 }
 
+// PidFDID is the inode number of a pidfd, which no other process gets until the next boot. It is 0 where the kernel has no such: before Linux
+// 6.9 all pidfds shared one inode.
+func PidFDID(pidfd int) uint64 {
+	const pidfs = 0x50494446
+	var fs unix.Statfs_t
+	var st unix.Stat_t
+	if unix.Fstatfs(pidfd, &fs) != nil || fs.Type != pidfs || unix.Fstat(pidfd, &st) != nil {
+		return 0
+	}
+	return st.Ino
+}
+
+// PidFDIDOf is PidFDID of a process by its number, 0 as well when it is gone.
+func PidFDIDOf(pid int) uint64 {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(fd)
+	return PidFDID(fd)
+}
+
 // PidFDSignal sends sig to the very process the pidfd was made of. 0 only asks
 // whether it is there and may be signalled; ESRCH when it was reaped.
 func PidFDSignal(pidfd int, sig unix.Signal) error {

@@ -31,6 +31,7 @@ type spawner struct {
 	start     *spawn.Spawner
 	image     int    // the executor's, -1 if there is none
 	helpers   string // directory of the programs that children execute
+	pidFDID   uint64 // of the manager, 0: the kernel has no such numbers
 	children  map[int32]*child
 	cleanups  map[string]*child // by unit: what takes away the leftovers of its last activation
 	forgotten []forgotten
@@ -87,7 +88,7 @@ func (m *Manager) prepareSpawning() error {
 	if err != nil {
 		return err
 	}
-	m.spawner = spawner{m: m, image: image, start: s, helpers: helpers, children: map[int32]*child{}, cleanups: map[string]*child{}, exported: map[string]journalState{}}
+	m.spawner = spawner{m: m, image: image, start: s, pidFDID: kernel.PidFDIDOf(os.Getpid()), helpers: helpers, children: map[int32]*child{}, cleanups: map[string]*child{}, exported: map[string]journalState{}}
 	return nil
 }
 
@@ -234,6 +235,9 @@ func (s *spawner) context(u *unit.Unit, e machine.Spawn, cmd value.Command) exec
 		WarnDegraded:  m.cfg.DegradedPolicy == "warn",
 		DefaultOutput: m.cfg.DefaultStandardOutput, DefaultError: m.cfg.DefaultStandardError,
 		Console: plan.Console, Confirm: m.confirmSpawn(), ConsoleTerm: m.consoleTerm, PAMHelper: filepath.Join(s.helpers, "muster-pam"),
+	}
+	if ctx.ManagerPIDFDID = s.pidFDID; ctx.ManagerPIDFDID != 0 && e.MainPID > 0 {
+		ctx.MainPIDFDID = kernel.PidFDIDOf(int(e.MainPID))
 	}
 	if raw, err := hex.DecodeString(e.Invocation); err == nil {
 		copy(ctx.InvocationID[:], raw)

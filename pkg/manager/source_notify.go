@@ -70,6 +70,13 @@ func (m *Manager) notifyMessage(unitName string, n *notify.Message, d *kernel.Da
 		NotifyAccess: n.NotifyAccess, FDStore: n.FDStore, FDStoreRemove: n.FDStoreRemove, FDName: n.FDName, FDPollOff: n.FDPollOff,
 		RestartReset: n.RestartReset,
 	}
+	if n.MainPID != nil && n.MainPIDFDID != nil {
+		// The number may be another process's by now; the inode of its pidfd can't.
+		if id := kernel.PidFDIDOf(int(*n.MainPID)); id != *n.MainPIDFDID && m.spawner.pidFDID != 0 {
+			m.log.debug(unitName, "MAINPID=%d: another process than MAINPIDFDID=%d, ignored.", *n.MainPID, *n.MainPIDFDID)
+			out.MainPID = nil
+		}
+	}
 	if n.MainPIDFD && len(d.FDs) == 1 {
 		if pid, err := kernel.PidFDPid(d.FDs[0]); err == nil && pid > 0 {
 			p := int32(pid)

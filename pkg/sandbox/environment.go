@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/unit/value"
 )
 
@@ -59,6 +60,9 @@ func expand(p *plan.Plan) {
 	pid := strconv.Itoa(unix.Getpid())
 	p.Argv, _, _ = value.ExpandEnv(p.Argv, func(name string) (string, bool) {
 		for _, v := range p.PidVars {
+			if v == name && strings.HasSuffix(name, kernel.PidFDIDSuffix) {
+				return strconv.FormatUint(kernel.PidFDIDOf(unix.Getpid()), 10), true
+			}
 			if v == name {
 				return pid, true
 			}

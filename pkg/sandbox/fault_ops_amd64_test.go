@@ -15,6 +15,7 @@ import (
 
 	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/unit"
 	"github.com/muster-init/muster/pkg/unit/value"
 )
@@ -45,6 +46,8 @@ var opStatuses = map[uint64]map[int32][]uint8{
 	unix.SYS_CHDIR:              {any1: {200, 210}},
 	unix.SYS_PRLIMIT64:          {any1: {205}},
 	unix.SYS_CLOSE_RANGE:        {any1: {202}},
+	unix.SYS_PIDFD_OPEN:         {any1: {202}},
+	unix.SYS_FSTAT:              {any1: {202}},
 	unix.SYS_FCNTL:              {any1: {202, 208, 209, 222}},
 	unix.SYS_OPENAT:             {any1: {208, 209, 222}},
 	unix.SYS_SOCKET:             {any1: {208, 209, 222}},
@@ -109,6 +112,7 @@ ls /proc/self/fd | wc -l; hostname x 2>/dev/null || echo refused; unshare -n tru
 		t.Cleanup(func() { files[i].Close() })
 		s.ctx.FDs = append(s.ctx.FDs, execplan.FD{Number: int32(files[i].Fd()), Name: "passed"})
 	}
+	s.ctx.ManagerPIDFDID = kernel.PidFDIDOf(os.Getpid())
 	e := s.exec
 	e.User, e.Group = "root", "root"
 	e.StandardInput, e.StandardInputData = unit.Stdio{Kind: "data"}, []byte("on standard input\n")

@@ -26,7 +26,7 @@ func openFiles(r *run) *plan.Failure {
 		p.FDs, names = append(p.FDs, int32(fd)), append(names, f.Name)
 	}
 	if n := len(p.FDs); n > 0 {
-		p.PidVars = append(p.PidVars, "LISTEN_PID")
+		p.ListenVars()
 		p.Env = plan.MergeEnv(p.Env, []string{"LISTEN_FDS=" + strconv.Itoa(n), "LISTEN_FDNAMES=" + strings.Join(names, ":")})
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/unit"
 )
 
@@ -213,6 +214,21 @@ func TestPassedFDs(t *testing.T) {
 		buf := make([]byte, 10)
 		if n, err := unix.Read(int(peer.Fd()), buf); err != nil || string(buf[:n]) != "hi\n" {
 			t.Errorf("%q, %v", buf[:n], err)
+		}
+		// With the inode number of its pidfd, where the kernel has such, also if no filter lets it find out any more.
+		if id := kernel.PidFDIDOf(os.Getpid()); id != 0 {
+			s.ctx.ManagerPIDFDID = id
+			s.ctx.Command.Argv[2] = `echo $LISTEN_PIDFDID; [ $LISTEN_PIDFDID = "$(perl -e 'open(F, "<&=", syscall(434, $ARGV[0] + 0, 0)) or die; print +(stat F)[1]' $$)" ] && echo mine; ls /proc/$$/fd | wc -l`
+			s.exec.StandardOutput.Kind = "truncate"
+			if out := strings.SplitN(s.ok(), "\n", 2); out[0] == "" || out[1] != "mine\n6\n" {
+				t.Errorf("with LISTEN_PIDFDID=: %q", out)
+			}
+			s.exec.Sandbox = sandboxWith(func(x *unit.Sandbox) {
+				x.SystemCallFilter, x.SystemCallErrorNumber = unit.FilterList{Set: true, Names: []string{"pidfd_open"}}, 1
+			})
+			s.ctx.Command.Argv[2] = `test $LISTEN_PIDFDID -gt 1 && echo there`
+			expect(t, s.ok(), "there")
+			s.exec.Sandbox, s.ctx.ManagerPIDFDID = nil, 0
 		}
 		// By name as standard output, still passed.
 		s.exec.StandardOutput = unit.Stdio{Kind: "fd", Arg: "one"}

@@ -1,6 +1,8 @@
 package spawn
 
 import (
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
@@ -254,6 +256,9 @@ func (o *Ops) Root() {
 // Descriptors used by later ops are no longer valid.
 func (o *Ops) Descriptors() {
 	l, p := o.List, o.plan
+	if slices.Contains(p.PidVars, "LISTEN_PIDFDID") {
+		l.PidFDID(plan.ExitFDs)
+	}
 	if n := len(p.FDs); n > 0 {
 		fds := make([]int, n)
 		for i, fd := range p.FDs {

@@ -57,6 +57,14 @@ func LookupEnv(env []string, name string) (string, bool) {
 	return "", false
 }
 
+// ListenVars adds the variables that say whom the descriptors are for (sd_listen_fds(3)).
+func (p *Plan) ListenVars() {
+	p.PidVars = append(p.PidVars, "LISTEN_PID")
+	if p.PidFDIDs {
+		p.PidVars = append(p.PidVars, "LISTEN_PIDFDID")
+	}
+}
+
 // CompleteEnv makes Env final: over it come the variables of the user, SetEnv
 // and what was read from EnvFiles, and UnsetEnv goes away. Variables whose
 // value is only known in the child give way to explicit ones of the same name.

@@ -39,7 +39,8 @@ type Plan struct {
 	// resolved user and then SetEnv and EnvFiles over it and takes UnsetEnv
 	// away.
 	Env           []string
-	PidVars       []string // names that get the pid of the executed process
+	PidVars       []string // names that get the pid of the executed process, or the inode number of its pidfd if they end in PIDFDID
+	PidFDIDs      bool     // the kernel has such numbers
 	SetEnv        []string
 	EnvFiles      []EnvFile
 	UnsetEnv      []string
