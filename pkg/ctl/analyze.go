@@ -100,7 +100,7 @@ func (a *analyze) options() []option {
 		{long: "system", doc: "about the manager of the system", set: func(string) error { o.scope = scopeSystem; return nil }},
 		{long: "global", doc: "about the managers of all users", set: func(string) error { o.scope = scopeGlobal; return nil }},
 		{long: "host", short: 'H', arg: needsArgument, set: setString(&o.host)},
-		{long: "machine", short: 'M', arg: needsArgument, set: setString(&o.machine)},
+		a.machineOption(),
 		{long: "order", doc: "dot: only ordering dependencies", set: func(string) error { a.order, a.require = true, false; return nil }},
 		{long: "require", doc: "dot: only requirement dependencies", set: func(string) error { a.order, a.require = false, true; return nil }},
 		{long: "from-pattern", arg: needsArgument, name: "PATTERN", doc: "dot: only edges from units that match", set: appendString(&a.fromPatterns)},

@@ -95,75 +95,109 @@ func isKernelThread(dir string) bool {
 	return err == nil && flags&0x200000 != 0
 }
 
+// cgls is one run of systemd-cgls(1).
+type cgls struct {
+	*systemctl
+	reading groupReading
+	units   bool    // the words are units
+	machine *string // --machine=
+	names   []string
+}
+
+func (c *cgls) options() []option {
+	unitOption := func(user bool) func(string) error {
+		return func(v string) error {
+			c.units = true
+			if user {
+				c.o.scope = scopeUser
+			}
+			if v != "" {
+				c.names = append(c.names, v)
+			}
+			return nil
+		}
+	}
+	return []option{
+		{long: "no-pager", doc: "don't pipe output into a pager", set: setBool(&c.o.noPager, true)},
+		{long: "all", short: 'a', doc: "also empty groups", set: setBool(&c.reading.all, true)},
+		{long: "full", short: 'l', doc: "don't cut lines", set: setBool(&c.o.full, true)},
+		{short: 'k', doc: "also threads of the kernel", set: setBool(&c.reading.kernel, true)},
+		{long: "unit", short: 'u', arg: mayHaveArgument, name: "UNIT", doc: "show groups of units", set: unitOption(false)},
+		{long: "user-unit", arg: mayHaveArgument, name: "UNIT", doc: "show groups of units of the caller's manager", set: unitOption(true)},
+		{long: "machine", short: 'M', arg: needsArgument, name: "NAME", doc: "show the groups of a container", set: func(v string) error { c.machine = &v; return nil }},
+		{long: "xattr", short: 'x', arg: mayHaveArgument, name: "BOOL", doc: "show extended attributes", set: optionalBool(&c.reading.xattrs)},
+		{long: "cgroup-id", short: 'c', arg: mayHaveArgument, name: "BOOL", doc: "show the ids of cgroups", set: optionalBool(&c.reading.ids)},
+	}
+}
+
 // cglsTool is systemd-cgls.
 func cglsTool(e *Env, args []string) int {
-	s := newSystemctl(e)
-	defer s.close()
-	var o groupReading
-	units, noPager := false, false
-	var names []string
-	table := []option{
-		{long: "no-pager", doc: "don't pipe output into a pager", set: setBool(&noPager, true)},
-		{long: "all", short: 'a', doc: "also empty groups", set: setBool(&o.all, true)},
-		{long: "full", short: 'l', doc: "don't cut lines", set: setBool(&s.o.full, true)},
-		{short: 'k', doc: "also threads of the kernel", set: setBool(&o.kernel, true)},
-		{long: "unit", short: 'u', arg: mayHaveArgument, name: "UNIT", doc: "show groups of units", set: func(v string) error {
-			units = true
-			if v != "" {
-				names = append(names, v)
-			}
-			return nil
-		}},
-		{long: "user-unit", arg: mayHaveArgument, name: "UNIT", doc: "show groups of units of the caller's manager", set: func(v string) error {
-			units, s.o.scope = true, scopeUser
-			if v != "" {
-				names = append(names, v)
-			}
-			return nil
-		}},
-		{long: "xattr", short: 'x', arg: mayHaveArgument, name: "BOOL", doc: "show extended attributes", set: optionalBool(&o.xattrs)},
-		{long: "cgroup-id", short: 'c', arg: mayHaveArgument, name: "BOOL", doc: "show the ids of cgroups", set: optionalBool(&o.ids)},
-	}
-	words, status, done := e.parseTool("systemd-cgls [OPTIONS...] [CGROUP...]\n\nShow cgroups with their processes, as a tree.\n\nOptions:\n", table, args, false)
+	c := &cgls{systemctl: newSystemctl(e)}
+	defer c.close()
+	words, status, done := e.parseTool("systemd-cgls [OPTIONS...] [CGROUP...]\n\nShow cgroups with their processes, as a tree.\n\nOptions:\n", c.options(), args, false)
 	if done {
 		return status
 	}
-	e.startPager(noPager)
-	names = append(names, words...)
-	if len(names) == 0 {
-		e.printf("CGroup %s:\n-.slice\n", "/")
-		return e.printCgroup(s, "/", o)
+	if c.units && c.machine != nil {
+		e.errorf("Cannot combine --unit or --user-unit with --machine=.")
+		return exitFailure
 	}
-	for _, n := range names {
-		group := n
-		if units {
-			if !s.online() {
-				return exitFailure
-			}
-			name, ok := s.mangle(n, ".service", false)
-			if !ok {
-				return exitFailure
-			}
-			p, err := unitProperties(s.bus, name)
-			if err != nil {
-				e.errorf("Failed to query unit control group path: %s", errorText(err))
-				return exitFailure
-			}
-			if group = p.str("ControlGroup"); group == "" {
-				e.notef("Unit %s not found.", name)
-				status = exitFailure
-				continue
-			}
-			e.printf("Unit %s (%s):\n", name, group)
-		} else {
-			group = strings.TrimPrefix(group, cgroupRoot)
-			e.printf("CGroup %s:\n", orDefault(group, "/"))
+	top := "/"
+	if c.machine != nil {
+		var ok bool
+		if top, ok = c.machineGroup(*c.machine); !ok {
+			return exitFailure
 		}
-		if r := e.printCgroup(s, group, o); r != 0 {
+	}
+	e.startPager(c.o.noPager)
+	c.names = append(c.names, words...)
+	if len(c.names) == 0 {
+		e.printf("CGroup %s:\n", top)
+		if top == "/" {
+			e.printf("-.slice\n")
+		}
+		return e.printCgroup(c.systemctl, top, c.reading)
+	}
+	for _, n := range c.names {
+		group, found := c.group(n, top)
+		if !found {
+			status = exitFailure
+			continue
+		}
+		if r := e.printCgroup(c.systemctl, group, c.reading); r != 0 {
 			status = r
 		}
 	}
 	return status
+}
+
+// group finds the control group of a word, below top, and prints its head line.
+func (c *cgls) group(word, top string) (group string, found bool) {
+	if !c.units {
+		if group = strings.TrimPrefix(word, cgroupRoot); top != "/" {
+			group = filepath.Join(top, group)
+		}
+		c.printf("CGroup %s:\n", orDefault(group, "/"))
+		return group, true
+	}
+	if !c.online() {
+		return "", false
+	}
+	name, ok := c.mangle(word, ".service", false)
+	if !ok {
+		return "", false
+	}
+	p, err := unitProperties(c.bus, name)
+	if err != nil {
+		c.errorf("Failed to query unit control group path: %s", errorText(err))
+		return "", false
+	}
+	if group = p.str("ControlGroup"); group == "" {
+		c.notef("Unit %s not found.", name)
+		return "", false
+	}
+	c.printf("Unit %s (%s):\n", name, group)
+	return group, true
 }
 
 // printCgroup prints the tree below a cgroup.

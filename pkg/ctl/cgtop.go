@@ -52,6 +52,7 @@ func cgtopTool(e *Env, args []string) int {
 			return nil
 		}
 	}
+	machine := ""
 	table := []option{
 		{short: 'p', doc: "order by path", set: order("path")}, {short: 't', doc: "order by tasks", set: order("tasks")},
 		{short: 'c', doc: "order by CPU", set: order("cpu")}, {short: 'm', doc: "order by memory", set: order("memory")}, {short: 'i', doc: "order by input and output", set: order("io")},
@@ -92,7 +93,7 @@ func cgtopTool(e *Env, args []string) int {
 			return nil
 		}},
 		{long: "depth", arg: needsArgument, name: "NUMBER", doc: "how deep", set: number(&c.depth)},
-		{long: "machine", short: 'M', arg: needsArgument, set: setString(&c.o.machine)},
+		{long: "machine", short: 'M', arg: needsArgument, name: "NAME", doc: "only the groups of a container", set: setString(&machine)},
 	}
 	words, status, done := e.parseTool("systemd-cgtop [OPTIONS...] [CGROUP]\n\nShow which cgroups use most.\n\nOptions:\n", table, args, false)
 	if done {
@@ -104,6 +105,15 @@ func cgtopTool(e *Env, args []string) int {
 	}
 	if len(words) == 1 {
 		c.group = strings.TrimPrefix(words[0], cgroupRoot)
+	}
+	if machine != "" {
+		s := newSystemctl(e)
+		defer s.close()
+		group, ok := s.machineGroup(machine)
+		if !ok {
+			return exitFailure
+		}
+		c.group = filepath.Join(group, c.group)
 	}
 	return c.loop()
 }

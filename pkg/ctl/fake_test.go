@@ -63,9 +63,17 @@ func (m *fakeManager) dial(bool) (*bus.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := bus.NewServerConn(fds[0], bus.ServerConfig{GUID: strings.Repeat("a", 32)})
-	if err != nil {
+	if err := m.start(fds[0]); err != nil {
 		return nil, err
+	}
+	return bus.NewClient(fds[1])
+}
+
+// start serves the client at the other end of fd.
+func (m *fakeManager) start(fd int) error {
+	conn, err := bus.NewServerConn(fd, bus.ServerConfig{GUID: strings.Repeat("a", 32)})
+	if err != nil {
+		return err
 	}
 	done := make(chan struct{})
 	go func() {
@@ -73,7 +81,35 @@ func (m *fakeManager) dial(bool) (*bus.Client, error) {
 		m.serve(conn)
 	}()
 	m.t.Cleanup(func() { <-done })
-	return bus.NewClient(fds[1])
+	return nil
+}
+
+// listen serves the first client that connects to path; the fake must be that path's own.
+func (m *fakeManager) listen(path string) {
+	m.t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	listener, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if err = unix.Bind(listener, &unix.SockaddrUnix{Name: path}); err == nil {
+		err = unix.Listen(listener, 1)
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	go func() {
+		fd, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+		if err == nil {
+			err = m.start(fd)
+		}
+		if err != nil {
+			m.t.Errorf("%s: %v", path, err)
+		}
+		unix.Close(listener)
+	}()
 }
 
 func (m *fakeManager) serve(conn *bus.Conn) {

@@ -35,15 +35,8 @@ func (s *systemctl) queryOptions() []option {
 		{long: "system", doc: "talk to the manager of the system", set: func(string) error { o.scope = scopeSystem; return nil }},
 		{long: "user", doc: "talk to the caller's own manager", set: func(string) error { o.scope = scopeUser; return nil }},
 		{long: "host", short: 'H', arg: needsArgument, name: "[USER@]HOST", doc: "talk to the manager of another machine, by ssh", set: setString(&o.host)},
-		{long: "machine", short: 'M', arg: needsArgument, name: "NAME", set: func(v string) error {
-			// The host itself, also with a user: root@.host.
-			if _, host, ok := strings.Cut(v, "@"); ok && host == ".host" || v == ".host" {
-				return nil
-			}
-			o.machine = v
-			return nil
-		}},
-		{long: "capsule", short: 'C', arg: needsArgument, name: "NAME", set: setString(&o.capsule)},
+		s.machineOption(),
+		s.capsuleOption(),
 		{long: "type", short: 't', arg: needsArgument, name: "TYPE", doc: "only units of these types, comma separated", values: constant(unitTypes), set: s.setType},
 		{long: "state", arg: needsArgument, name: "STATE", doc: "only units with one of these load, active or sub states", values: allStates, set: s.setState},
 		{long: "failed", doc: "only failed units", set: func(string) error { o.states = append(o.states, "failed"); return nil }},

@@ -45,6 +45,7 @@ type ptyForward struct {
 	stdin  bool
 	escape [2]time.Time // when ^] was typed last
 	width  unix.Winsize
+	tint   *tint // nil: the service's colours are left alone
 }
 
 // forward begins: our terminal becomes raw.
@@ -113,7 +114,7 @@ func (f *ptyForward) copyOut() bool {
 	if n <= 0 || err != nil {
 		return false
 	}
-	for out := buf[:n]; len(out) > 0; {
+	for out := f.tint.apply(buf[:n]); len(out) > 0; {
 		w, err := os.Stdout.Write(out)
 		if err != nil {
 			return false
@@ -163,6 +164,9 @@ func (f *ptyForward) finish() {
 func (f *ptyForward) stop() {
 	if f.hold >= 0 {
 		unix.Close(f.hold)
+	}
+	if end := f.tint.end(); end != "" {
+		_, _ = os.Stdout.WriteString(end)
 	}
 	if f.saved != nil {
 		_ = unix.IoctlSetTermios(0, unix.TCSETS, f.saved)

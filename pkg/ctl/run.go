@@ -24,7 +24,7 @@ type transientRun struct {
 	ignoreFailure                                     bool
 	unit, description, slice, serviceType             string
 	uid, gid, workingDirectory                        string
-	nice                                              string
+	nice, background, jobMode                         string
 	environment                                       []string
 	properties, timerProperties, pathProperties       []string
 	socketProperties, timers                          []string
@@ -43,8 +43,9 @@ func (r *transientRun) options() []option {
 		{long: "no-ask-password", set: setBool(&o.noAskPassword, true)},
 		{long: "user", doc: "talk to the caller's own manager", set: func(string) error { o.scope = scopeUser; return nil }},
 		{long: "system", doc: "talk to the manager of the system", set: func(string) error { o.scope = scopeSystem; return nil }},
-		{long: "host", short: 'H', arg: needsArgument, set: setString(&o.host)},
-		{long: "machine", short: 'M', arg: needsArgument, set: setString(&o.machine)},
+		{long: "host", short: 'H', arg: needsArgument, name: "[USER@]HOST", doc: "talk to the manager of another machine, by ssh", set: setString(&o.host)},
+		r.machineOption(),
+		r.capsuleOption(),
 		{long: "scope", doc: "run the command here, in a scope", set: setBool(&r.scope, true)},
 		{long: "unit", short: 'u', arg: needsArgument, name: "UNIT", doc: "name of the unit", set: setString(&r.unit)},
 		{long: "property", short: 'p', arg: needsArgument, name: "NAME=VALUE", doc: "a setting of the unit", set: appendString(&r.properties)},
@@ -67,6 +68,7 @@ func (r *transientRun) options() []option {
 		{long: "same-dir", short: 'd', doc: "run in this directory", set: setBool(&r.sameDir, true)},
 		{long: "setenv", short: 'E', arg: needsArgument, name: "NAME[=VALUE]", doc: "an environment variable", set: r.setEnvironment},
 		{long: "pty", short: 't', doc: "connect the service to this terminal", set: setBool(&r.pty, true)},
+		{long: "tty", set: setBool(&r.pty, true)},
 		{long: "pipe", short: 'P', doc: "connect the service to our standard input, output and error", set: setBool(&r.pipe, true)},
 		{long: "quiet", short: 'q', doc: "print less", set: setBool(&o.quiet, true)},
 		{long: "no-block", doc: "don't wait for the start", set: setBool(&r.noBlock, true)},
@@ -74,6 +76,9 @@ func (r *transientRun) options() []option {
 		{long: "collect", short: 'G', doc: "forget the unit also when it fails", set: setBool(&r.collect, true)},
 		{long: "shell", short: 'S', doc: "run a shell on this terminal", set: setBool(&r.shell, true)},
 		{long: "ignore-failure", doc: "failure of the command doesn't count", set: setBool(&r.ignoreFailure, true)},
+		{long: "json", arg: needsArgument, name: "MODE", doc: "name the unit as JSON: short, pretty, off", set: r.setJSON},
+		{long: "background", arg: needsArgument, name: "COLOR", doc: "background of what a service on this terminal prints", set: r.setBackground},
+		{long: "job-mode", arg: needsArgument, name: "MODE", doc: "what happens to jobs in the way", values: constant(jobModes), set: setString(&r.jobMode)},
 		{long: "no-pager", set: setBool(&o.noPager, true)},
 		{long: "expand-environment", arg: needsArgument, name: "BOOL", doc: "whether variables in the command are expanded", set: func(v string) error {
 			b, err := value.ParseBool(v)
@@ -112,6 +117,15 @@ func (r *transientRun) setEnvironment(v string) error {
 	return nil
 }
 
+// setBackground takes the parameters of a colour sequence, such as 44 or 48;2;0;0;80 (console_codes(4)).
+func (r *transientRun) setBackground(v string) error {
+	if strings.Trim(v, "0123456789;") != "" || len(v) > 32 {
+		return fmt.Errorf("--background=: %q is no colour: the numbers of an escape sequence are expected, such as 44", v)
+	}
+	r.background = v
+	return nil
+}
+
 // runTool is systemd-run.
 func runTool(e *Env, args []string) int {
 	r := &transientRun{systemctl: newSystemctl(e)}
@@ -124,9 +138,6 @@ func runTool(e *Env, args []string) int {
 	r.command = words
 	if status := r.check(); status != 0 {
 		return status
-	}
-	if r.o.host != "" || r.o.machine != "" {
-		return r.checkOptions()
 	}
 	if !r.online() {
 		return exitFailure
@@ -154,6 +165,14 @@ func (r *transientRun) check() int {
 		r.command = []string{orDefault(r.Getenv("SHELL"), "/bin/sh")}
 	}
 	switch trigger := r.trigger(); {
+	case r.scope && r.o.host != "":
+		return refuse("Scope execution is not supported on remote systems.")
+	case r.scope && (r.o.machine != "" || r.o.capsule != ""):
+		return refuse("A scope has processes of this system, but --machine= and --capsule= name another manager.")
+	case (r.pty || r.pipe) && r.o.host != "":
+		return refuse("--pty/--pipe is only supported when connecting to the local system or containers.")
+	case r.pty && r.o.machine != "":
+		return refuse("--pty would need a terminal of the container, which is not supported: use --pipe.")
 	case len(r.command) == 0 && trigger == "":
 		return refuse("Command line to execute required.")
 	case len(r.command) == 0 && r.unit == "":
@@ -397,7 +416,7 @@ func (r *transientRun) startTransient(name string, list []assignment, more ...tr
 	m := bus.NewCall(busName, bus.ManagerPath, managerIface, "StartTransientUnit")
 	var e bus.Encoder
 	e.String(name)
-	e.String("fail")
+	e.String(orDefault(r.jobMode, "fail"))
 	writeAssignments(&e, list)
 	mark := e.BeginArray('(')
 	for _, u := range more {

@@ -40,9 +40,7 @@ func (r *transientRun) runService() int {
 			return status
 		}
 	}
-	if !r.o.quiet {
-		r.notef("Running as unit: %s%s", name, r.invocation(name, !r.noBlock))
-	}
+	r.announce(name, r.invocation(name))
 	if !follow {
 		return 0
 	}
@@ -103,19 +101,31 @@ func (r *transientRun) prepareWait(follow bool) error {
 	return nil
 }
 
-// invocation is the invocation id as the message shows it, nothing where there is none yet.
-func (r *transientRun) invocation(name string, on bool) string {
-	if !on {
-		return ""
+// announce tells the name of the unit and the invocation id, where there is one yet.
+func (r *transientRun) announce(name, id string) {
+	switch {
+	case r.o.quiet:
+	case strings.HasPrefix(r.o.output, "json"):
+		out := jsonObject{{"unit", name}}
+		if id != "" {
+			out = append(out, jsonField{"invocation_id", id})
+		}
+		r.printf("%s\n", formatJSON(out, r.o.output == "json-pretty"))
+		r.Flush()
+	case id != "":
+		r.notef("Running as unit: %s; invocation ID: %s", name, id)
+	default:
+		r.notef("Running as unit: %s", name)
 	}
+}
+
+// invocation is the invocation id, nothing where there is none yet.
+func (r *transientRun) invocation(name string) string {
 	v, err := r.unitProperty(name, "InvocationID")
 	if err != nil {
 		return ""
 	}
-	if id := bytesProperty("InvocationID", bytesOf(v)); id != "" {
-		return "; invocation ID: " + id
-	}
-	return ""
+	return bytesProperty("InvocationID", bytesOf(v))
 }
 
 // waitService waits until the service has ended, passing terminal traffic on meanwhile, and tells how it went.
@@ -127,6 +137,7 @@ func (r *transientRun) waitService(name string) int {
 			r.errorf("Failed to set up PTY forwarder: %s", errnoText(err))
 			return exitFailure
 		}
+		forward.tint = newTint(r.ptyBackground())
 		defer forward.stop()
 	}
 	for {
@@ -152,6 +163,14 @@ func (r *transientRun) waitService(name string) int {
 			return exitFailure
 		}
 	}
+}
+
+// ptyBackground is the colour for what the service prints, "" where none was asked for or our output shows none.
+func (r *transientRun) ptyBackground() string {
+	if !r.OutTerminal || !r.colors() {
+		return ""
+	}
+	return r.background
 }
 
 // reportService tells how the service ended, and gives our own exit status for it.
@@ -230,14 +249,12 @@ func (r *transientRun) runScope() int {
 	if status := r.waitJobs([]waitingJob{{path: job, unit: name, verb: "start"}}); status != 0 {
 		return status
 	}
-	id := r.invocation(name, true)
+	id := r.invocation(name)
 	env := append(r.Environ(), r.environment...)
-	if rest, ok := strings.CutPrefix(id, "; invocation ID: "); ok {
-		env = append(env, "INVOCATION_ID="+rest)
+	if id != "" {
+		env = append(env, "INVOCATION_ID="+id)
 	}
-	if !r.o.quiet {
-		r.notef("Running as unit: %s%s", name, id)
-	}
+	r.announce(name, id)
 	r.bus.Close()
 	r.bus = nil
 	return r.becomeCommand(env)

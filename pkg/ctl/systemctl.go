@@ -122,12 +122,6 @@ func (s *Env) optionError(err error) int {
 func (s *systemctl) checkOptions() int {
 	o := &s.o
 	switch {
-	case o.machine != "":
-		s.errorf("Failed to connect to system scope bus via machine transport: Host is down")
-		return exitFailure
-	case o.capsule != "":
-		s.errorf("Failed to connect to user scope bus via capsule transport: No such file or directory")
-		return exitFailure
 	case o.image != "":
 		if _, err := os.Stat(o.image); err != nil {
 			s.errorf("Failed to set up loopback device for %s: %s", o.image, errnoText(err))
@@ -190,9 +184,9 @@ func (s *systemctl) connect() error {
 	if s.bus != nil {
 		return nil
 	}
-	dial := s.Dial
-	if s.o.host != "" {
-		dial = func(user bool) (*bus.Client, error) { return s.dialHost(s.o.host, user) }
+	dial, _ := s.transport()
+	if dial == nil {
+		dial = s.Dial
 	}
 	c, err := dial(s.o.scope != scopeSystem)
 	if err != nil {
@@ -214,8 +208,19 @@ func (s *systemctl) online() bool {
 		s.errorf("Failed to connect to the bus of %s: %s", s.o.host, errnoText(err))
 		return false
 	}
+	if _, name := s.transport(); name != "" {
+		s.errorf("Failed to connect to %s scope bus via %s transport: %s", s.scopeWord(), name, errnoText(err))
+		return false
+	}
 	s.reportConnect(err, s.o.scope == scopeUser)
 	return false
+}
+
+func (s *systemctl) scopeWord() string {
+	if s.o.scope == scopeUser {
+		return "user"
+	}
+	return "system"
 }
 
 // reportConnect says why there is no connection, in systemctl's words.
