@@ -97,7 +97,7 @@ func TestInstalledBootsWithoutSystemd(t *testing.T) {
 	})
 	inside := func(argv ...string) string {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
 		result, err := b.Exec(ctx, argv...)
 		if err != nil {
@@ -119,12 +119,12 @@ func TestInstalledBootsWithoutSystemd(t *testing.T) {
 	if got := inside("busybox", "wget", "-qO-", "http://127.0.0.1/"); !strings.Contains(got, "Welcome to nginx") {
 		t.Errorf("nginx: %s", got)
 	}
-	if got := inside("sh", "-c", `for i in $(seq 100); do pgrep -x agetty >/dev/null && break; sleep 0.1; done; ps -o tty= -C agetty`); got != "console" {
+	if got := inside("sh", "-c", `for i in $(seq 1200); do pgrep -x agetty >/dev/null && break; sleep 0.1; done; ps -o tty= -C agetty`); got != "console" {
 		t.Errorf("terminal of the login prompt: %q", got)
 	}
 	generated(t, inside)
 	waitConsole(t, b, "muster login:")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	if status, err := b.Shutdown(ctx); err != nil || !status.PowerOff {
 		t.Errorf("power-off: %v, %v\n%s", status, err, b.Console())
@@ -172,7 +172,7 @@ func bootInstalled(t *testing.T, base, installed string, more map[string]box.Fil
 			t.Error(err)
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	if state, err := b.WaitRunning(ctx, "musterctl"); err != nil || state != "running" {
 		t.Fatalf("state %q, %v\n%s", state, err, b.Console())
@@ -182,7 +182,7 @@ func bootInstalled(t *testing.T, base, installed string, more map[string]box.Fil
 
 func waitConsole(t *testing.T, b *box.Box, want string) {
 	t.Helper()
-	for range 100 {
+	for range 1200 {
 		if strings.Contains(b.Console(), want) {
 			return
 		}

@@ -44,7 +44,7 @@ func TestNoDescriptors(t *testing.T) {
 		answers(t, b, spare+" descriptors left")
 	}
 	shell(t, b, "[ -s /run/refused ]") // else there was no lack
-	shell(t, b, "systemctl stop touch.path load@1 load@8; systemctl reset-failed; timeout 20 systemctl daemon-reload; timeout 10 systemctl restart store echo.socket; touch /run/touched; timeout 10 systemctl start touch.path; timeout 10 systemctl start load@1 && systemctl stop load@1 && systemd-run -q --wait true")
+	shell(t, b, "systemctl stop touch.path load@1 load@8; systemctl reset-failed; timeout 120 systemctl daemon-reload; timeout 120 systemctl restart store echo.socket; touch /run/touched; timeout 120 systemctl start touch.path; timeout 120 systemctl start load@1 && systemctl stop load@1 && systemd-run -q --wait true")
 	if after := steady(t, b); after != before {
 		t.Errorf("the services were disturbed:\n%s\nnow\n%s", before, after)
 	}
@@ -65,7 +65,7 @@ func TestNoSpace(t *testing.T) {
 		"systemctl set-property --runtime steady@2 CPUWeight=60", "systemctl mask --runtime steady@9", "systemctl start load@1", "systemctl stop load@1",
 		"systemctl set-environment A=b", "systemctl edit --runtime --stdin steady@3 </dev/null", "systemctl daemon-reload", "systemctl daemon-reexec",
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		result, err := b.Exec(ctx, "/bin/sh", "-c", command)
 		cancel()
 		if err != nil {
@@ -74,7 +74,7 @@ func TestNoSpace(t *testing.T) {
 		t.Logf("%s: exit status %d, %s", command, result.Code, strings.TrimSpace(result.Stderr))
 		answers(t, b, command)
 	}
-	shell(t, b, "rm /run/ballast /run/ballast2; mount -o remount,size=200m /run; timeout 20 systemctl daemon-reload; timeout 20 systemctl daemon-reexec; timeout 10 systemd-run -q --wait --unit=after true; systemctl enable --runtime steady@7")
+	shell(t, b, "rm /run/ballast /run/ballast2; mount -o remount,size=200m /run; timeout 120 systemctl daemon-reload; timeout 120 systemctl daemon-reexec; timeout 120 systemd-run -q --wait --unit=after true; systemctl enable --runtime steady@7")
 	if after := steady(t, b); after != before {
 		t.Errorf("the services were disturbed:\n%s\nnow\n%s", before, after)
 	}
@@ -123,19 +123,19 @@ func TestManyUnitFiles(t *testing.T) {
 			else if (i < 10000) { n = 5000 + (i + 1) % 5000; printf "[Unit]\nDefaultDependencies=no\nWants=many-%d.service\nAfter=many-%d.service\n[Service]\nType=oneshot\nExecStart=/bin/true\n", n, n >f }
 			else printf "[Service]\nExecStart=/bin/true\n" >f
 			close(f) } }'`)
-	shell(t, b, "timeout 30 systemctl daemon-reload")
+	shell(t, b, "timeout 120 systemctl daemon-reload")
 	answers(t, b, "20,000 files")
-	shell(t, b, "timeout 30 systemctl list-unit-files 'many-*' | grep -q '^20000 unit files'")
-	out := shell(t, b, "timeout 30 systemctl start many-0.service 2>&1; echo $?")
+	shell(t, b, "timeout 120 systemctl list-unit-files 'many-*' | grep -q '^20000 unit files'")
+	out := shell(t, b, "timeout 120 systemctl start many-0.service 2>&1; echo $?")
 	if !strings.HasSuffix(out, "\n1\n") || !strings.Contains(out, "cycl") {
 		t.Errorf("a cycle of 5,000 requirements: %q", out)
 	}
 	answers(t, b, "a cycle of 5,000 requirements")
-	shell(t, b, "timeout 50 systemctl --no-block start many-5000.service")
+	shell(t, b, "timeout 120 systemctl --no-block start many-5000.service")
 	answers(t, b, "a cycle of 5,000 wants")
 	shell(t, b, "journalctl -b -o cat | grep -i cycl | grep -q many-")
 	wait(t, b, 50*time.Second, "all of them have run", `[ -z "$(systemctl list-jobs --no-legend | grep many-)" ]`)
-	shell(t, b, "rm -f /run/systemd/system/many-*; timeout 30 systemctl daemon-reload")
+	shell(t, b, "rm -f /run/systemd/system/many-*; timeout 120 systemctl daemon-reload")
 	if after := steady(t, b); after != before {
 		t.Errorf("the services were disturbed:\n%s\nnow\n%s", before, after)
 	}

@@ -19,8 +19,11 @@ import (
 
 const (
 	steadyUnits = 20
-	// answerWithin is how long the manager may take to answer after a fault.
-	answerWithin = 2 * time.Second
+	// answerWithin is how long the manager may take to answer after a fault. It takes some ten milliseconds; a machine with much else to do makes
+	// seconds of them.
+	answerWithin = 20 * time.Second
+	// patience ends what hangs.
+	patience = 5 * time.Minute
 )
 
 // boot starts muster with steady services that must keep their processes, and
@@ -91,7 +94,7 @@ func bootBinds(t *testing.T, programs string, more map[string]string, binds ...b
 			t.Error(err)
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if state, err := b.WaitRunning(ctx, program.Ctl); err != nil {
 		t.Fatalf("state %q, %v", state, err)
@@ -107,7 +110,7 @@ func lastLines(text string, n int) string {
 // shell runs a script inside that must succeed.
 func shell(t *testing.T, b *box.Box, script string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	result, err := b.Exec(ctx, "/bin/bash", "-c", script)
 	if err != nil || result.Code != 0 {
@@ -143,9 +146,9 @@ func underLoad(t *testing.T, b *box.Box) (stop func()) {
 // settled waits until no job is left, and wants the units to be workable.
 func settled(t *testing.T, b *box.Box) {
 	t.Helper()
-	shell(t, b, `for i in $(seq 400); do [ -n "$(systemctl list-jobs --no-legend | grep -v 'No jobs')" ] || break; sleep 0.05; done
+	shell(t, b, `for i in $(seq 2400); do [ -n "$(systemctl list-jobs --no-legend | grep -v 'No jobs')" ] || break; sleep 0.05; done
 		[ -z "$(systemctl list-jobs --no-legend | grep -v 'No jobs')" ] || { systemctl list-jobs; systemctl status --lines=5 'load@*'; exit 1; }
-		timeout 10 systemctl restart load@1 load@2 load@3 load@4 && timeout 10 systemctl stop load@1 load@2 load@3 load@4`)
+		timeout 120 systemctl restart load@1 load@2 load@3 load@4 && timeout 120 systemctl stop load@1 load@2 load@3 load@4`)
 }
 
 // answers wants an answer of the manager within the time.
@@ -220,7 +223,7 @@ func TestReexecAndReload(t *testing.T) {
 			was := shell(t, b, open)
 			stop := underLoad(t, b)
 			for i := range 100 {
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				result, err := b.Exec(ctx, "systemctl", verb)
 				cancel()
 				if err != nil || result.Code != 0 {
@@ -255,6 +258,6 @@ func TestPIDFileIsFIFO(t *testing.T) {
 	shell(t, b, `mkfifo /run/fifo
 		printf "[Service]\nType=forking\nPIDFile=/run/fifo\nTimeoutStartSec=1\nExecStart=/bin/sh -c 'sleep 100 &'\n" >/etc/systemd/system/fifo.service
 		systemctl daemon-reload
-		! timeout 10 systemctl start fifo.service && [ "$(systemctl show -P Result fifo.service)" = protocol -o "$(systemctl show -P Result fifo.service)" = timeout ]`)
+		! timeout 120 systemctl start fifo.service && [ "$(systemctl show -P Result fifo.service)" = protocol -o "$(systemctl show -P Result fifo.service)" = timeout ]`)
 	answers(t, b, "a FIFO as PID file")
 }

@@ -20,7 +20,7 @@ func TestSettings(t *testing.T) {
 		[ $((bounding >> 35 & 1)) = 0 ] && [ $((bounding >> 36 & 1)) = 0 ] && [ $((bounding & 1)) = 1 ] || { cat $f; exit 1; }
 		done`)
 	shell(t, b, `touch /run/suid; ! systemd-run -q --wait chmod u+s /run/suid && [ ! -u /run/suid ] && systemd-run -q --wait -p RestrictSUIDSGID=no chmod u+s /run/suid`)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	status, err := b.Shutdown(ctx)
 	if err != nil || !status.PowerOff {
@@ -35,7 +35,7 @@ func TestSettings(t *testing.T) {
 func TestCrashAction(t *testing.T) {
 	b := bootFiles(t, "", map[string]string{"/etc/systemd/system.conf.d/50-test.conf": "[Manager]\nCrashAction=reboot\n"})
 	// A crash counts when the image has lived for less than a second, so each comes as soon as the one before is over.
-	deadline := time.Now().Add(90 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !strings.Contains(b.Console(), "CrashAction=reboot in 10s") {
 		if time.Now().After(deadline) {
 			t.Fatal("the manager did not give up")
@@ -43,7 +43,7 @@ func TestCrashAction(t *testing.T) {
 		_ = b.Signal(syscall.SIGSEGV)
 		time.Sleep(150 * time.Millisecond)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	status, err := b.Wait(ctx)
 	if err != nil || !status.Reboot {

@@ -235,7 +235,6 @@ func (h *harness) runOwn(t *testing.T, name string, own *ownBoot) string {
 		if err != nil || status.String() != own.end {
 			return fmt.Sprintf("want PID 1 %s, got %v, %v\n%s", own.end, status, err, lastLines(b.Console(), 40))
 		}
-		time.Sleep(50 * time.Millisecond) // the console is read by its own goroutine
 	}
 	for _, text := range own.absent {
 		if strings.Contains(b.Console(), text) {

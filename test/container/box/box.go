@@ -203,6 +203,7 @@ func (b *Box) spawn(config []byte) (*os.File, error) {
 			// The error only repeats what ProcessState says.
 			_ = cmd.Wait()
 			b.status = statusOf(cmd.ProcessState)
+			b.console.finish()
 			close(b.done)
 		}
 	}()
@@ -228,7 +229,7 @@ func statusOf(state *os.ProcessState) Status {
 // PID is PID 1 of the box as seen from the host.
 func (b *Box) PID() int { return b.pid }
 
-// Done is closed when PID 1 has ended.
+// Done is closed when PID 1 has ended, and all it wrote to the console is there.
 func (b *Box) Done() <-chan struct{} { return b.done }
 
 // Wait waits for PID 1 to end.
@@ -263,7 +264,7 @@ func (b *Box) Stop() error {
 	}
 	select {
 	case <-b.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		return fmt.Errorf("container: pid %d does not go away after SIGKILL", b.pid)
 	}
 	return b.cleanup()

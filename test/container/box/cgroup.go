@@ -72,15 +72,19 @@ func cgroup2Mount() (string, error) {
 		return "", fmt.Errorf("cgroup: %w", err)
 	}
 	defer file.Close()
-	lines := bufio.NewScanner(file)
+	lines, found := bufio.NewScanner(file), ""
 	for lines.Scan() {
 		before, after, ok := strings.Cut(lines.Text(), " - ")
 		if !ok || !strings.HasPrefix(after, "cgroup2 ") {
 			continue
 		}
-		if fields := strings.Fields(before); len(fields) > 4 {
-			return fields[4], nil
+		// Not the one of somebody's container, which comes and goes.
+		if fields := strings.Fields(before); len(fields) > 4 && (found == "" || !strings.HasPrefix(found, "/sys/fs/cgroup") && strings.HasPrefix(fields[4], "/sys/fs/cgroup")) {
+			found = fields[4]
 		}
+	}
+	if found != "" {
+		return found, nil
 	}
 	return "", errors.New("cgroup: no cgroup2 hierarchy is mounted: mount -t cgroup2 cgroup2 /sys/fs/cgroup")
 }
@@ -113,7 +117,7 @@ func (t *cgroupTree) kill() error {
 	return nil
 }
 
-func (t *cgroupTree) remove() error { return removeCgroups(t.top, 5*time.Second) }
+func (t *cgroupTree) remove() error { return removeCgroups(t.top, time.Minute) }
 
 // removeCgroups removes a directory tree of cgroups, deepest first. Killed
 // processes leave a moment later, so EBUSY is retried until the timeout.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -107,6 +108,15 @@ func (c *console) text() string {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	return string(c.buffer)
+}
+
+// finish waits until all is read that was written before PID 1 ended: with the last writer gone the terminal tells its end.
+func (c *console) finish() {
+	c.keep.Close()
+	select {
+	case <-c.done:
+	case <-time.After(10 * time.Second): // somebody on the host has it open
+	}
 }
 
 func (c *console) close() {

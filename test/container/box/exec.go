@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -60,10 +61,21 @@ func (b *Box) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer
 		attr = &syscall.SysProcAttr{}
 	}
 	attr.UseCgroupFD, attr.CgroupFD = true, int(fd.Fd())
+	out, err := collect(stdout)
+	if err != nil {
+		return 0, fmt.Errorf("container: exec: %w", err)
+	}
+	defer out.close()
+	errOut := out
+	if stdout != stderr {
+		if errOut, err = collect(stderr); err != nil {
+			return 0, fmt.Errorf("container: exec: %w", err)
+		}
+		defer errOut.close()
+	}
 	cmd := &exec.Cmd{
-		Args: argv, Env: insideEnv, Dir: "/", Stdin: stdin, Stdout: stdout, Stderr: stderr, SysProcAttr: attr,
-		// A child left in the background may hold the pipes.
-		WaitDelay: 500 * time.Millisecond,
+		Args: argv, Env: insideEnv, Dir: "/", Stdin: stdin, Stdout: out.in, Stderr: errOut.in, SysProcAttr: attr,
+		WaitDelay: grace, // for standard input
 	}
 	err = b.inside(allNamespaces, func() error {
 		if cmd.Path, err = lookPath(argv[0]); err != nil {
@@ -84,6 +96,8 @@ func (b *Box) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer
 		}
 	}()
 	err = cmd.Wait()
+	out.close()
+	errOut.close()
 	if ctx.Err() != nil {
 		return 0, fmt.Errorf("container: exec %q: %w", argv, ctx.Err())
 	}
@@ -115,4 +129,80 @@ func (b *Box) execCgroup() (string, error) {
 func (b *Box) releaseExecCgroup(dir string) {
 	_ = os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0)
 	_ = removeCgroups(dir, 200*time.Millisecond)
+}
+
+// grace is how long a child that was left in the background may go on to write.
+const grace = 500 * time.Millisecond
+
+// output is a pipe of which all is read that is in it when the program ends, however late its reader gets a turn: a child left in the
+// background may hold the other end open for long.
+type output struct {
+	in   *os.File // the program's end
+	from *os.File
+	done chan struct{}
+	once sync.Once
+}
+
+// collect gives the program a file itself, a terminal perhaps, and others by a pipe.
+func collect(w io.Writer) (*output, error) {
+	if file, ok := w.(*os.File); ok {
+		return &output{in: file}, nil
+	}
+	from, in, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	o := &output{in: in, from: from, done: make(chan struct{})}
+	go func() {
+		defer close(o.done)
+		if _, err := io.Copy(w, from); errors.Is(err, os.ErrDeadlineExceeded) {
+			o.rest(w)
+		}
+	}()
+	return o, nil
+}
+
+// close ends the reading; the program has ended or was never started.
+func (o *output) close() {
+	o.once.Do(func() {
+		if o.from == nil {
+			return // the file is not ours
+		}
+		o.in.Close()
+		select {
+		case <-o.done:
+		case <-time.After(grace):
+			// It can't fail on a pipe that is open.
+			_ = o.from.SetReadDeadline(time.Now())
+			<-o.done
+		}
+		o.from.Close()
+	})
+}
+
+// rest copies what is in the pipe now, a few times as much as it holds at most.
+func (o *output) rest(w io.Writer) {
+	if err := o.from.SetReadDeadline(time.Time{}); err != nil {
+		return
+	}
+	conn, err := o.from.SyscallConn()
+	if err != nil {
+		return
+	}
+	chunk := make([]byte, 64<<10)
+	_ = conn.Read(func(fd uintptr) bool {
+		for range 64 {
+			n, err := syscall.Read(int(fd), chunk)
+			if err == syscall.EINTR {
+				continue
+			}
+			if n <= 0 {
+				break
+			}
+			if _, err := w.Write(chunk[:n]); err != nil {
+				break
+			}
+		}
+		return true
+	})
 }
