@@ -35,10 +35,10 @@ build: ## static binaries of all programs into bin/
 test: ## all tests, what fails once more by itself; needs root for the container and the scenarios: INITS=systemd,muster
 	@mkdir -p $(BIN) && rm -f $(NOTES)
 	$(GO) vet ./...
-	$(AGAIN) -timeout 10m -- $$($(GO) list ./... | grep -v /test/)
-	$(AGAIN) -timeout 10m -p 1 -- $$($(GO) list ./test/... | grep -v -e /scenarios -e /vm$$)
-	$(AGAIN) -tries 2 -subtests -timeout 30m -v -- ./test/scenarios -- -init=$(INITS)
-	$(AGAIN) -tries 2 -subtests -timeout 20m -v -short -- ./test/vm -- -init=$(INITS)
+	$(AGAIN) -timeout 15m -- $$($(GO) list ./... | grep -v /test/)
+	$(AGAIN) -timeout 25m -p 1 -- $$($(GO) list ./test/... | grep -v -e /scenarios -e /vm$$)
+	$(AGAIN) -tries 2 -subtests -timeout 60m -v -- ./test/scenarios -- -init=$(INITS)
+	$(AGAIN) -tries 2 -subtests -timeout 40m -v -short -- ./test/vm -- -init=$(INITS)
 
 unit: ## the tests that need neither root nor a container
 	$(GO) test $$($(GO) list ./... | grep -v /test/)

@@ -4,6 +4,8 @@
 LOG=/run/scenario/log
 DIR=/run/scenario
 UNITS=/etc/systemd/system
+# How often something is looked at that is to happen, every 25 ms.
+PATIENCE=1200
 
 set -E
 trap 'printf "FAIL %s: exit status %s: %s\n" "$(caller_line)" "$?" "$BASH_COMMAND" >&2' ERR
@@ -77,10 +79,10 @@ expect_state() {
     [ "$2" = "$got" ] || fail "$1: want state $2, got $got"
 }
 
-# wait_for COMMAND…: until it succeeds, for at most 10 seconds.
+# wait_for COMMAND…: until it succeeds, for 30 seconds, and longer on a machine on which the command takes its time.
 wait_for() {
     local i
-    for ((i = 0; i < 400; i++)); do
+    for ((i = 0; i < PATIENCE; i++)); do
         if "$@" >/dev/null 2>&1; then return; fi
         sleep 0.025
     done
@@ -91,7 +93,7 @@ wait_for() {
 wait_output() {
     local i got want=$1
     shift
-    for ((i = 0; i < 400; i++)); do
+    for ((i = 0; i < PATIENCE; i++)); do
         got=$("$@" 2>/dev/null || true)
         [ "$got" != "$want" ] || return 0
         sleep 0.025
@@ -102,7 +104,7 @@ wait_output() {
 # wait_state UNIT WANT: until the unit is in the state, as for expect_state.
 wait_state() {
     local i got
-    for ((i = 0; i < 400; i++)); do
+    for ((i = 0; i < PATIENCE; i++)); do
         got=$(state "$1")
         case $2 in
         */*) ;;
@@ -111,18 +113,18 @@ wait_state() {
         if [ "$2" = "$got" ]; then return; fi
         sleep 0.025
     done
-    fail "$1: want state $2 within 10 s, got $(state "$1")"
+    fail "$1: want state $2 in time, got $(state "$1")"
 }
 
 # wait_prop UNIT PROPERTY WANT
 wait_prop() {
     local i got
-    for ((i = 0; i < 400; i++)); do
+    for ((i = 0; i < PATIENCE; i++)); do
         got=$(prop "$1" "$2")
         if [ "$3" = "$got" ]; then return; fi
         sleep 0.025
     done
-    fail "$1 $2: want '$3' within 10 s, got '$got'"
+    fail "$1 $2: want '$3' in time, got '$got'"
 }
 
 # log: the lines of LOG in one line, separated by single spaces.
@@ -132,11 +134,11 @@ log() { [ ! -e "$LOG" ] || tr '\n' ' ' <"$LOG" | sed 's/ $//'; }
 expect_log() { expect "$1" "$(log)" "${2:-log}"; }
 wait_log() {
     local i
-    for ((i = 0; i < 400; i++)); do
+    for ((i = 0; i < PATIENCE; i++)); do
         if [ "$1" = "$(log)" ]; then return; fi
         sleep 0.025
     done
-    fail "log: want '$1' within 10 s, got '$(log)'"
+    fail "log: want '$1' in time, got '$(log)'"
 }
 clear_log() { rm -f "$LOG"; }
 
