@@ -18,17 +18,16 @@ import (
 // extensionPlace is where extensions are mounted until the overlay is.
 const extensionPlace = "/run/systemd/unit-extensions"
 
-// class is a kind of extension: what it lies over, and where it says what it is for (systemd-sysext(8)).
-type class struct {
-	releases    string
-	hierarchies []string
-	level       string // key of the version of the interface
-}
+// class is a kind of extension: where it says what it is for, and by which key of os-release (systemd-sysext(8)).
+type class struct{ releases, level string }
 
 var classes = [...]class{
-	{"/usr/lib/extension-release.d", []string{"/usr", "/opt"}, "SYSEXT_LEVEL"},
-	{"/etc/extension-release.d", []string{"/etc"}, "CONFEXT_LEVEL"},
+	{"/usr/lib/extension-release.d", "SYSEXT_LEVEL"},
+	{"/etc/extension-release.d", "CONFEXT_LEVEL"},
 }
+
+// hierarchies are what an extension lies over, of either kind: a service gets all that is in it.
+var hierarchies = [...]string{"/usr", "/opt", "/etc"}
 
 // extension is one that is mounted at its place.
 type extension struct {
@@ -62,29 +61,27 @@ func (v *view) extend(p *plan.Plan) *plan.Failure {
 				return namespaceFailure(e.setting, e.path, err)
 			}
 			matched = true
-			for _, h := range c.hierarchies {
-				dir, err := resolve(e.place, h)
-				if err == unix.ENOENT {
-					continue
-				}
-				if err != nil {
-					return namespaceFailure(e.setting, e.path, err)
-				}
-				layers[h] = append([]string{dir}, layers[h]...)
-			}
 		}
 		if !matched {
 			return namespaceFailure(e.setting, e.path, fmt.Errorf("no extension-release.%s in it", e.name))
 		}
-	}
-	for _, c := range classes {
-		for _, h := range c.hierarchies {
-			if len(layers[h]) == 0 {
+		for _, h := range hierarchies {
+			dir, err := resolve(e.place, h)
+			if err == unix.ENOENT {
 				continue
 			}
-			if err := v.overlay(h, layers[h]); err != nil {
-				return namespaceFailure(list[0].setting, h, err)
+			if err != nil {
+				return namespaceFailure(e.setting, e.path, err)
 			}
+			layers[h] = append([]string{dir}, layers[h]...)
+		}
+	}
+	for _, h := range hierarchies {
+		if len(layers[h]) == 0 {
+			continue
+		}
+		if err := v.overlay(h, layers[h]); err != nil {
+			return namespaceFailure(list[0].setting, h, err)
 		}
 	}
 	// The overlays hold what they need.

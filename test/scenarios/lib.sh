@@ -212,6 +212,29 @@ make_image() {
     rmdir "$1.mnt"
 }
 
+# readonly_image TYPE FILE: an image with a compressed squashfs or erofs, as mksquashfs (zstd) and mkfs.erofs (lz4hc) made it of one tree: /etc/who is
+# MARKER, os-release ID=inside, /usr/share/scen/long 100000 bytes, /opt/scen, directories to mount on, an empty bin/busybox to bind the program
+# to, and an extension-release file for an image of the name "image".
+readonly_image() {
+    case $1 in
+    squashfs) base64 -di <<<"H4sIAAAAAAACA8soLiwWZwCCj8GpDAxMDIxAJhuDIMMBJkYGFiD7ABMDGFyF0meh9H8omAfhMqQxQug8qPx+KK2xVf/vgn1tjAxTGRlKmHwdg7xdg7iKk1PzuDxdbOMT8yoz84ozU1K5DAyNjE1Mzc
+        wtLBOTkpkYFHjT1WbvTTwG1p/wgPEpK0MTh4ziBF/2/tUh9/9lB13/qNsuMcWsdDKLrNRvWdu3+bp/1r7VDf6/sO/e3+07FtvveL60unqe1Y9HK/87rOWfP/3pA+PLc77XZ73aHv9/pem/+KNy1a0C
+        /7OLJFjLvB5En3cy8DjwQWF+0J/6X/bVNfv/XDH69LeWTX+FwpKABwZsDsbnmBU5mhJYXBSUnDK0rtxn9Gi48bxq+cZWe6Ud1f5ZS/h/hc1p5923PiMnjOv3belDLY+D7T85mNadebyBgTtqOu8XiD
+        8WMISyM1ybbKRU4B/F/Kc+PDQutHJmw7UA7rZLR441vFqQeMQ28MxZ9b1bdYP1GJSBMHTZo5seq9YElWrpJMXOPrPKYcmr5N8a8VtWeYtt+FtyyNv41rZgPY9dOkt1UiwzmBvNLyhM802vln/Vufu2
+        cdqa1cIbaleap4Uf3naX83DF/Jdd/1nXK7xiWrVN/ILKKoPbt/3W9KZWt//5197PvmWv9NO+/1yrMzYxyryRYt3TV3ZIa9HbXBPhaa3bxC+q8Zuf9Lr5TYovqXXDW907p1trmeIOibwozmXk4RBgm7
+        yXXdCEY0O3JvOHVTs48/1aDzLpbf8xjz1HoCEBmjrsoHQMNFW4g8NDYcdXRgYjV06+B5m8F1i5xXQkom5OMWLdP+ei/lf3H6clrsp/5/6R/E/ilre2BSOfxgdegZzqu0de7z3DJ3Ajb5ZbtG6rWRnU
+        QJYGEHkcygMAGw8ALNUCAAA=" ;;
+    erofs) base64 -di <<<"H4sIAAAAAAACA+2YT2sTQRjGd/OvcW1jbG2reMmhKmiNbWoTqzW0JTZKUMpKwUMgbJKhCaa7YTdpm1u8iB9CsYiC4EEQBEHw4MmPEb178OA5ziazybO6SZZeBJ0Hwv42b5533nl3ZgciCFxcXP+rvn
+        392Vrxl2Qv5XFhTpi1Aj/uEws9g+2i0xfttvvxffTzfX1C+Mzu2227e45dn9IqLH5GeZ7xc8oLjF9QjjF+RTnB+DXlVcZvKCcZv6W8xvgd5Q3G7ymnGH+gnGX8kbLC+BPlaDSaL6tFskdqBa1aq+pa
+        Qa+rRsOo7Vbrhr6n6Pua/tDN/GkumD82db7Xh/78z1G+wvgC7bhZR91o5LUD5zFePrI/Jo/D+GdhfC/Erd6ehvHPdOdu818Evw/8sQH1L9vr3y9pg/tj1j8G+f0Qv7suZ27J0sj+XgJ/AOKJAfVdt9
+        dnFIg6tD4/5B+DuGmUXDx/7H8Q4qsu+4/+Y+BPHsGP9a4dwX8c/Buu/D7hBvjHwZ/qrcO+f5FymvESZZlxvJu3Us4bJUUnkN8rbEH+CcifhvwpyJ+B/JZ3s7sWyEGNqEZZUy/rpEIUg0SLmmHxoOeb
+        hPFDEM/A+kvD+rtnX39/jlneVXZIf/0FIf8JyH8ndTOnqA1p2Poz/RL4w3Z/mQ5cJNKw9eu17a+TEJdhfimY33Zvfp6R++v3/TsJ8W3IL0P+B/b+VTR1xzF/gM3/8LHYO7+mnA658Gyk8+6MTEfMe1
+        9kqnMNtMQnwvmm1PJ8EeLNUMsbFDebky3fbTHUNOMzEbHzu8OAw2EJ/cP35ymIZwe8n3L2/tETx/37ZRriOdifWZf7ewb8yoj9zcXFxcXFxcXFxcXFxcXFxcX1D6stLizGlq4uxxPXVpR8oUikcOcP
+        JK6/L2Gr80B+AVYPPgMAIAAA" ;;
+    esac | gzip -d >"$2"
+    truncate -s '%4096' "$2" # mksquashfs does it too
+}
+
 # cgroup_pids GROUP: the processes in a cgroup, sorted, in one line.
 cgroup_pids() { sort -n "/sys/fs/cgroup$1/cgroup.procs" | tr '\n' ' ' | sed 's/ $//'; }
 
