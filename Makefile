@@ -84,6 +84,7 @@ install: build ## programs, units and docs under DESTDIR=; NAMES="systemctl …"
 	install -D -m 755 $(BIN)/muster $(DESTDIR)$(PREFIX)/lib/muster/muster
 	install -D -m 755 $(BIN)/muster-executor $(DESTDIR)$(PREFIX)/lib/muster/muster-executor
 	install -D -m 755 $(BIN)/muster-pam $(DESTDIR)$(PREFIX)/lib/muster/muster-pam
+	install -D -m 755 $(BIN)/muster-verity $(DESTDIR)$(PREFIX)/lib/muster/muster-verity
 	install -D -m 755 $(BIN)/musterctl $(DESTDIR)$(PREFIX)/bin/musterctl
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	$(BIN)/musterctl completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/musterctl

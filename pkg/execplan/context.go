@@ -56,7 +56,8 @@ type Context struct {
 
 	KeepUsers []string // names of dynamic users that other units still use
 
-	PAMHelper string // path of muster-pam, "" is the installed one
+	PAMHelper    string // path of muster-pam, "" is the installed one
+	VerityHelper string // path of muster-verity, likewise
 
 	UserMode bool   // a --user manager
 	UID      uint32 // the manager's own

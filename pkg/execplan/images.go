@@ -23,7 +23,7 @@ func (b *builder) images(s *unit.Sandbox, p *plan.Sandbox) {
 		p.RootImage = &plan.Image{
 			Path: s.RootImage, Policy: s.RootImagePolicy, Options: imageOptions(s.RootImageOptions),
 			RootHash: s.RootHash, RootHashPath: s.RootHashPath, Signature: s.RootHashSignature, SignaturePath: s.RootHashSignaturePath,
-			HashTree: s.RootVerity, ReadOnly: s.ProtectSystem == "strict" || slices.Contains(s.ReadOnlyPaths, "/"),
+			HashTree: s.RootVerity, VerityHelper: verityHelper(b.ctx), ReadOnly: s.ProtectSystem == "strict" || slices.Contains(s.ReadOnlyPaths, "/"),
 		}
 	}
 	if b.ownRoot() {
@@ -31,12 +31,12 @@ func (b *builder) images(s *unit.Sandbox, p *plan.Sandbox) {
 	}
 	for _, m := range s.MountImages {
 		p.MountImages = append(p.MountImages, plan.Image{
-			Path: m.Source, Destination: m.Destination, IgnoreMissing: m.IgnoreMissing, Options: imageOptions(m.Options), Policy: s.MountImagePolicy,
+			Path: m.Source, Destination: m.Destination, IgnoreMissing: m.IgnoreMissing, Options: imageOptions(m.Options), Policy: s.MountImagePolicy, VerityHelper: verityHelper(b.ctx),
 		})
 	}
 	for _, m := range s.ExtensionImages {
 		p.ExtensionImages = append(p.ExtensionImages, plan.Image{
-			Path: m.Source, IgnoreMissing: m.IgnoreMissing, Options: imageOptions(m.Options), Policy: s.ExtensionImagePolicy, ReadOnly: true,
+			Path: m.Source, IgnoreMissing: m.IgnoreMissing, Options: imageOptions(m.Options), Policy: s.ExtensionImagePolicy, ReadOnly: true, VerityHelper: verityHelper(b.ctx),
 		})
 	}
 	for _, text := range s.ExtensionDirectories {
@@ -44,6 +44,14 @@ func (b *builder) images(s *unit.Sandbox, p *plan.Sandbox) {
 		path, below := strings.CutPrefix(path, "+")
 		p.ExtensionDirectories = append(p.ExtensionDirectories, plan.PathRule{Path: path, IgnoreMissing: optional, RootPrefixed: below})
 	}
+}
+
+// verityHelper is where the program is that knows certificates.
+func verityHelper(ctx *Context) string {
+	if ctx.VerityHelper != "" {
+		return ctx.VerityHelper
+	}
+	return "/usr/lib/muster/muster-verity" // where `make install` puts it
 }
 
 func imageOptions(list []unit.ImageOption) []plan.ImageOption {

@@ -40,6 +40,7 @@ func Sockets(u *unit.Unit, ctx Context, kinds [][3]int32, fd int32) *plan.Plan {
 func LiveMount(u *unit.Unit, ctx Context, m plan.LiveMount, pidfd int32) *plan.Plan {
 	if m.Image != nil {
 		m.Image.Path, m.Image.ReadOnly, m.Image.Policy = m.Source, m.ReadOnly, u.GetSandbox().MountImagePolicy
+		m.Image.VerityHelper = verityHelper(&ctx)
 	}
 	p := chore(u.Name, ctx, "mount", "live mount")
 	p.FDs, p.Live = []int32{pidfd}, &m

@@ -31,7 +31,9 @@ type Verity struct {
 	RootHash  []byte
 	Signature []byte // PKCS#7 of the root hash
 	Tree      string // file with the hashes, "" none
-	usr       bool   // it is about the usr partition
+	// Vouch says of a signature that the kernel doesn't know whether it is good all the same; may be nil.
+	Vouch func(rootHash, signature []byte) error
+	usr   bool // it is about the usr partition
 }
 
 // Image is an opened image.

@@ -234,7 +234,7 @@ func (s *spawner) context(u *unit.Unit, e machine.Spawn, cmd value.Command) exec
 		UserMode: !m.system, UID: uint32(os.Getuid()), Prefixes: m.prefixes(), Journal: m.log.journalStream(), Filters: &m.spawner.filters,
 		WarnDegraded:  m.cfg.DegradedPolicy == "warn",
 		DefaultOutput: m.cfg.DefaultStandardOutput, DefaultError: m.cfg.DefaultStandardError,
-		Console: plan.Console, Confirm: m.confirmSpawn(), ConsoleTerm: m.consoleTerm, PAMHelper: filepath.Join(s.helpers, "muster-pam"),
+		Console: plan.Console, Confirm: m.confirmSpawn(), ConsoleTerm: m.consoleTerm, PAMHelper: filepath.Join(s.helpers, "muster-pam"), VerityHelper: filepath.Join(s.helpers, "muster-verity"),
 	}
 	if ctx.ManagerPIDFDID = s.pidFDID; ctx.ManagerPIDFDID != 0 && e.MainPID > 0 {
 		ctx.MainPIDFDID = kernel.PidFDIDOf(int(e.MainPID))

@@ -74,7 +74,8 @@ func (v *view) mountImage(im *plan.Image) ([]image.Tree, error) {
 func openImage(im *plan.Image, path string, grow bool) (*image.Image, error) {
 	req := image.Request{
 		Path: path, Policy: im.Policy, ReadOnly: im.ReadOnly, Grow: grow,
-		Verity: image.Verity{RootHash: im.RootHash, Signature: im.Signature, Tree: im.HashTree},
+		Verity: image.Verity{RootHash: im.RootHash, Signature: im.Signature, Tree: im.HashTree,
+			Vouch: func(hash, signature []byte) error { return vouch(im.VerityHelper, hash, signature) }},
 	}
 	for _, o := range im.Options {
 		req.Options = append(req.Options, image.Option(o))

@@ -71,6 +71,7 @@ type Image struct {
 	RootHash, Signature         []byte
 	RootHashPath, SignaturePath string
 	HashTree                    string
+	VerityHelper                string // path of muster-verity
 }
 
 // ImageOption are mount options for one partition of an image.

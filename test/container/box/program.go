@@ -29,6 +29,7 @@ const (
 	musterPath    = "/usr/lib/muster/muster"
 	executorPath  = "/usr/lib/muster/muster-executor"
 	pamPath       = "/usr/lib/muster/muster-pam"
+	verityPath    = "/usr/lib/muster/muster-verity"
 	generatorPath = "/usr/lib/muster/muster-generator"
 	musterctlPath = "/usr/bin/musterctl"
 )
@@ -52,7 +53,7 @@ func musterProgram(ctx context.Context, repository string) (Program, error) {
 		return Program{}, err
 	}
 	program := Program{Name: "muster", Path: musterPath, Ctl: "systemctl"}
-	for name, target := range map[string]string{"muster": musterPath, "muster-executor": executorPath, "muster-pam": pamPath, "muster-generator": generatorPath, "musterctl": musterctlPath} {
+	for name, target := range map[string]string{"muster": musterPath, "muster-executor": executorPath, "muster-pam": pamPath, "muster-verity": verityPath, "muster-generator": generatorPath, "musterctl": musterctlPath} {
 		if _, err := os.Stat(filepath.Join(repository, "cmd", name)); err == nil {
 			program.Binds = append(program.Binds, Bind{Source: filepath.Join(bin, name), Target: target})
 		}
