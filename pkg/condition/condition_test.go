@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/muster-init/muster/pkg/unit"
+	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 // root makes a directory with what the tests look at.
@@ -146,10 +147,10 @@ func TestCompareVersions(t *testing.T) {
 		{"1", "1", 0}, {"1.10", "1.9", 1}, {"1~rc1", "1", -1}, {"1-1", "1", 1}, {"1.0", "1", 1}, {"6.1.0-13-amd64", "6.1", 1}, {"6.1", "6.1.0", -1},
 		{"0001", "1", 0}, {"a", "b", -1}, {"1^x", "1", 1}, {"257", "250", 1},
 	} {
-		if got := compareVersions(c.a, c.b); got != c.want {
+		if got := value.CompareVersions(c.a, c.b); got != c.want {
 			t.Errorf("%s %s: %d, want %d", c.a, c.b, got, c.want)
 		}
-		if got := compareVersions(c.b, c.a); got != -c.want {
+		if got := value.CompareVersions(c.b, c.a); got != -c.want {
 			t.Errorf("%s %s turned round: %d, want %d", c.b, c.a, got, -c.want)
 		}
 	}

@@ -166,7 +166,7 @@ func compareExpression(have, expr string) (bool, error) {
 		}
 		return have != want, nil
 	}
-	return ordered(op, compareVersions(have, want)), nil
+	return ordered(op, value.CompareVersions(have, want)), nil
 }
 
 func testOSRelease(f *Facts, p string) (bool, error) {

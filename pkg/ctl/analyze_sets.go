@@ -232,7 +232,7 @@ func (a *analyze) testConditions(name string, u *unit.Unit) int {
 
 // analyzeVersions is compare-versions.
 func analyzeVersions(a *analyze, args []string) int {
-	order := compareVersions(args[0], args[len(args)-1])
+	order := value.CompareVersions(args[0], args[len(args)-1])
 	if len(args) == 2 {
 		word := map[int]string{-1: "<", 0: "==", 1: ">"}[order]
 		a.printf("%s %s %s\n", args[0], a.in(colorBold, word), args[1])

@@ -9,6 +9,7 @@ import (
 
 	"github.com/muster-init/muster/pkg/bus"
 	"github.com/muster-init/muster/pkg/unit"
+	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 // runAs runs a tool by its name, without a manager.
@@ -252,10 +253,10 @@ func TestCompareVersions(t *testing.T) {
 	// Each is lower than the next, from the specification's examples.
 	list := []string{"~1", "", "ab", "abb", "abc", "0001", "002", "12", "122", "122.9", "123~rc1", "123", "123-a", "123-a.1", "123-a1", "123-a1.1", "123-3", "123-3.1", "123^patch1", "123^1", "123.a-1", "123.1-1", "123a-1", "124"}
 	for i := range list[:len(list)-1] {
-		if c := compareVersions(list[i], list[i+1]); c != -1 {
+		if c := value.CompareVersions(list[i], list[i+1]); c != -1 {
 			t.Errorf("%q and %q: %d", list[i], list[i+1], c)
 		}
-		if c := compareVersions(list[i+1], list[i]); c != 1 {
+		if c := value.CompareVersions(list[i+1], list[i]); c != 1 {
 			t.Errorf("%q and %q: %d", list[i+1], list[i], c)
 		}
 	}

@@ -167,12 +167,12 @@ func (l *list) exec() {
 			l.add("LogNamespace=", kind+unit.Escape(ns)+".socket", unit.DepRequires, unit.DepAfter)
 		}
 	}
-	if sb.RootImage != "" {
+	if sb.RootImage != "" || sb.RootMStack != "" {
 		l.add("RootImage=", "systemd-udevd.service", unit.DepAfter)
 	}
 	c := l.u.GetCgroup()
 	limited := len(c.DeviceAllow) > 0 || c.DevicePolicy == "closed" || c.DevicePolicy == "strict"
-	if limited && (sb.RootImage != "" || len(sb.MountImages) > 0) {
+	if limited && (sb.RootImage != "" || sb.RootMStack != "" || len(sb.MountImages) > 0) {
 		for _, m := range []string{"loop", "dm_mod", "dm_verity"} {
 			l.add("RootImage=", "modprobe@"+m+".service", unit.DepWants, unit.DepAfter)
 		}

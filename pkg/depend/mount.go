@@ -74,6 +74,7 @@ func execPaths(u *unit.Unit, env *Env, add func(path string, required bool, caus
 	add(e.WorkingDirectory, !e.WorkingDirectoryMissingOK, "WorkingDirectory=")
 	add(e.RootDirectory, false, "RootDirectory=")
 	add(sb.RootImage, false, "RootImage=")
+	add(sb.RootMStack, false, "RootMStack=")
 	for _, d := range []struct {
 		dir       *unit.Directory
 		base, def string

@@ -74,8 +74,8 @@ func (b *builder) attributes() error {
 	if b.chroot {
 		p.RootDirectory = e.RootDirectory
 	}
-	if p.RootDirectory == "/" || b.s.RootImage != "" {
-		p.RootDirectory = "" // an image has precedence
+	if p.RootDirectory == "/" || b.s.RootImage != "" || b.s.RootMStack != "" {
+		p.RootDirectory = "" // an image or a stack has precedence
 	}
 	if e.UtmpIdentifier != "" {
 		id := e.UtmpIdentifier

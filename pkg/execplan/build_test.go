@@ -83,7 +83,6 @@ func TestUnsupported(t *testing.T) {
 		setting string
 		set     func(f *fixture)
 	}{
-		{"RootMStack", func(f *fixture) { f.s.RootMStack = "/x.mstack" }},
 		{"BPFDelegateMaps", func(f *fixture) { f.s.BPFDelegateMaps = "any" }},
 	} {
 		f := newFixture()

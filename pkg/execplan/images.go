@@ -14,7 +14,7 @@ const EphemeralTrees = "/var/lib/systemd/ephemeral-trees"
 
 // ownRoot says whether the command sees another root than the manager.
 func (b *builder) ownRoot() bool {
-	return b.p.RootDirectory != "" || b.chroot && b.s.RootImage != ""
+	return b.p.RootDirectory != "" || b.chroot && (b.s.RootImage != "" || b.s.RootMStack != "")
 }
 
 // images fills in what is mounted from disk images and laid over the root.
@@ -25,6 +25,9 @@ func (b *builder) images(s *unit.Sandbox, p *plan.Sandbox) {
 			RootHash: s.RootHash, RootHashPath: s.RootHashPath, Signature: s.RootHashSignature, SignaturePath: s.RootHashSignaturePath,
 			HashTree: s.RootVerity, VerityHelper: verityHelper(b.ctx), ReadOnly: s.ProtectSystem == "strict" || slices.Contains(s.ReadOnlyPaths, "/"),
 		}
+	}
+	if b.chroot && s.RootImage == "" && s.RootMStack != "" {
+		p.RootMStack = &plan.Image{Path: s.RootMStack, Policy: s.RootImagePolicy, VerityHelper: verityHelper(b.ctx)}
 	}
 	if b.ownRoot() {
 		p.EphemeralDir = ephemeralDir(b.u, *b.ctx)
@@ -66,7 +69,7 @@ func imageOptions(list []unit.ImageOption) []plan.ImageOption {
 // "" without RootEphemeral=. All its commands use the same.
 func ephemeralDir(u *unit.Unit, ctx Context) string {
 	e, s := u.GetExec(), u.GetSandbox()
-	if !s.RootEphemeral || s.RootImage == "" && (e.RootDirectory == "" || e.RootDirectory == "/") {
+	if !s.RootEphemeral || s.RootImage == "" && s.RootMStack == "" && (e.RootDirectory == "" || e.RootDirectory == "/") {
 		return ""
 	}
 	return EphemeralTrees + "/" + strings.ReplaceAll(u.Name, "/", "-") + "-" + hex.EncodeToString(ctx.InvocationID[:8])

@@ -16,7 +16,6 @@ var missing = []struct {
 	name string
 	set  func(e *unit.Exec, s *unit.Sandbox) bool
 }{
-	{"RootMStack", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.RootMStack != "" }},
 	{"BPFDelegateCommands", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegateCommands != "" }},
 	{"BPFDelegateMaps", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegateMaps != "" }},
 	{"BPFDelegatePrograms", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegatePrograms != "" }},

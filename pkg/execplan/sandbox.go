@@ -103,14 +103,14 @@ func (b *builder) privilegedSandbox() error {
 		PrivateNetwork: s.PrivateNetwork, NetworkNamespacePath: s.NetworkNamespacePath,
 		PrivateIPC: s.PrivateIPC, IPCNamespacePath: s.IPCNamespacePath,
 		RootImage: s.RootImage, RootImageOptions: s.RootImageOptions, RootImagePolicy: s.RootImagePolicy, RootHash: s.RootHash, RootHashPath: s.RootHashPath,
-		RootHashSignature: s.RootHashSignature, RootHashSignaturePath: s.RootHashSignaturePath, RootVerity: s.RootVerity, RootEphemeral: s.RootEphemeral,
+		RootHashSignature: s.RootHashSignature, RootHashSignaturePath: s.RootHashSignaturePath, RootVerity: s.RootVerity, RootEphemeral: s.RootEphemeral, RootMStack: s.RootMStack,
 	}
 	p := &plan.Sandbox{
 		PrivateNetwork: b.s.PrivateNetwork, NetworkPath: b.s.NetworkNamespacePath, NetStore: b.ctx.NetStore,
 		PrivateIPC: b.s.PrivateIPC, IPCPath: b.s.IPCNamespacePath, IPCStore: b.ctx.IPCStore, MountAPIVFS: s.MountAPIVFS.Or(b.ownRoot()),
 	}
 	b.images(b.s, p)
-	p.MountNamespace, p.MountSettings = p.RootImage != nil || p.EphemeralDir != "", "RootImage="
+	p.MountNamespace, p.MountSettings = p.RootImage != nil || p.RootMStack != nil || p.EphemeralDir != "", "RootImage="
 	if p.MountNamespace || p.PrivateNetwork || p.PrivateIPC || p.NetworkPath != "" || p.IPCPath != "" {
 		b.p.Sandbox = p
 		b.tier2(b.namespaceReason(p))
@@ -200,7 +200,7 @@ func (b *builder) mountSettings(s *unit.Sandbox, p *plan.Sandbox) []string {
 		{"ProcSubset=", p.ProcSubset == "pid"}, {"ReadWritePaths=", len(p.ReadWritePaths) > 0}, {"ReadOnlyPaths=", len(p.ReadOnlyPaths) > 0},
 		{"InaccessiblePaths=", len(p.InaccessiblePaths) > 0}, {"NoExecPaths=", len(p.NoExecPaths) > 0}, {"BindPaths=", len(p.Binds) > 0},
 		{"TemporaryFileSystem=", len(p.Tmpfs) > 0}, {"MountFlags=", p.MountPropagation != 0}, {"MountAPIVFS=", p.MountAPIVFS},
-		{"LogNamespace=", b.e.LogNamespace != ""}, {"StateDirectory=", directories}, {"RootImage=", p.RootImage != nil}, {"RootEphemeral=", p.EphemeralDir != ""},
+		{"LogNamespace=", b.e.LogNamespace != ""}, {"StateDirectory=", directories}, {"RootImage=", p.RootImage != nil}, {"RootMStack=", p.RootMStack != nil}, {"RootEphemeral=", p.EphemeralDir != ""},
 		{"MountImages=", len(p.MountImages) > 0}, {"ExtensionImages=", len(p.ExtensionImages) > 0}, {"ExtensionDirectories=", len(p.ExtensionDirectories) > 0},
 	} {
 		if c.on {

@@ -294,35 +294,68 @@ func (v *view) overlay(hierarchy string, layers []string) error {
 	if err != nil {
 		return err
 	}
+	return mountOverlay(append(layers, target), "", "", target)
+}
+
+// mountOverlay mounts an overlay of directories, the first on top, at target. What is written goes to upper; without it nothing can be.
+func mountOverlay(lower []string, upper, work, target string) error {
 	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fs)
 	var paths []string
-	for _, layer := range append(layers, target) {
-		fd, err := unix.Open(layer, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	open := func(dir string) (string, error) {
+		fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
+			return "", fmt.Errorf("%s: %w", dir, err)
+		}
+		paths = append(paths, procFD(fd)) // whatever is in a path, it needs no quotes this way
+		return procFD(fd), nil
+	}
+	defer func() {
+		for _, path := range paths {
+			fd, err := strconv.Atoi(path[strings.LastIndexByte(path, '/')+1:])
+			if err == nil {
+				unix.Close(fd)
+			}
+		}
+	}()
+	for _, dir := range lower {
+		if _, err := open(dir); err != nil {
 			return err
 		}
-		defer unix.Close(fd)
-		paths = append(paths, procFD(fd)) // whatever is in a path, it needs no quotes this way
 	}
-	for _, path := range paths {
+	below := paths
+	for _, path := range below {
 		if err = unix.FsconfigSetString(fs, "lowerdir+", path); err != nil {
 			break
 		}
 	}
 	if err == unix.EINVAL { // before Linux 6.7
-		err = unix.FsconfigSetString(fs, "lowerdir", strings.Join(paths, ":"))
+		err = unix.FsconfigSetString(fs, "lowerdir", strings.Join(below, ":"))
+	}
+	attrs := unix.MOUNT_ATTR_RDONLY
+	for _, o := range []struct{ name, dir string }{{"upperdir", upper}, {"workdir", work}} {
+		if err != nil || o.dir == "" {
+			continue
+		}
+		var path string
+		if path, err = open(o.dir); err == nil {
+			err = unix.FsconfigSetString(fs, o.name, path)
+		}
+		attrs = 0
+	}
+	if err == nil {
+		err = unix.FsconfigSetString(fs, "source", "overlay")
 	}
 	if err == nil {
 		err = unix.FsconfigCreate(fs)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("overlay: %w", err)
 	}
-	tree, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY)
+	tree, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, attrs)
 	if err != nil {
 		return err
 	}

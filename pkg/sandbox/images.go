@@ -48,6 +48,20 @@ func (v *view) openImages(p *plan.Plan) *plan.Failure {
 			return f
 		}
 	}
+	if s.RootMStack != nil {
+		var err error
+		if v.stack, err = readStack(p); err != nil {
+			return namespaceFailure("RootMStack", s.RootMStack.Path, err)
+		}
+		for _, l := range v.stack.layers {
+			if l.image == nil {
+				continue
+			}
+			if f := open("RootMStack", l.image, l.path); f != nil {
+				return f
+			}
+		}
+	}
 	for i := range s.MountImages {
 		if f := open("MountImages", &s.MountImages[i], s.MountImages[i].Path); f != nil {
 			return f

@@ -243,6 +243,7 @@ type view struct {
 	root     string // "/" or RootDirectory=
 	entries  []entry
 	images   map[*plan.Image]*image.Image
+	stack    *stack // RootMStack=
 	idMap    *idMap
 	identity *plan.Identity // of the service
 }

@@ -167,9 +167,12 @@ func makeTmp(dir string) error {
 func (v *view) enterRoot(p *plan.Plan) *plan.Failure {
 	var root string
 	var f *plan.Failure
-	if p.Sandbox.RootImage != nil {
+	switch {
+	case p.Sandbox.RootImage != nil:
 		root, f = v.imageRoot(p)
-	} else {
+	case p.Sandbox.RootMStack != nil:
+		root, f = v.stackRoot(p)
+	default:
 		root, f = v.directoryRoot(p)
 	}
 	if f != nil {

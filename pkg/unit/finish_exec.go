@@ -25,7 +25,7 @@ func (u *Unit) finishExec() {
 	if e.SetLoginEnvironment == Unset && (e.User != "" || e.PAMName != "") {
 		e.SetLoginEnvironment = Yes
 	}
-	if e.RootDirectory != "" || s.RootImage != "" {
+	if e.RootDirectory != "" || s.RootImage != "" || s.RootMStack != "" {
 		if s.MountAPIVFS == Unset {
 			u.ownSandbox().MountAPIVFS = Yes
 		}
@@ -89,7 +89,7 @@ func (u *Unit) finishDevices() {
 	if u.GetCgroup().DevicePolicy == "auto" {
 		return
 	}
-	if s.RootImage != "" || len(s.MountImages) > 0 {
+	if s.RootImage != "" || s.RootMStack != "" || len(s.MountImages) > 0 {
 		for _, r := range []DeviceRule{{"/dev/loop-control", "rw"}, {"/dev/mapper/control", "rw"}, {"block-loop", "rwm"}, {"block-blkext", "rwm"}, {"block-device-mapper", "rwm"}} {
 			u.allowDevice(r)
 		}

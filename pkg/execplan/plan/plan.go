@@ -114,7 +114,7 @@ type Plan struct {
 
 // OwnRoot says whether the process has another root than the manager.
 func (p *Plan) OwnRoot() bool {
-	return p.RootDirectory != "" || p.Sandbox != nil && p.Sandbox.RootImage != nil
+	return p.RootDirectory != "" || p.Sandbox != nil && (p.Sandbox.RootImage != nil || p.Sandbox.RootMStack != nil)
 }
 
 // EnvFile is one EnvironmentFile=.

@@ -47,6 +47,7 @@ type Sandbox struct {
 	FileSystems *FileSystems // RestrictFileSystems=, nil for all
 
 	RootImage            *Image
+	RootMStack           *Image // of which only Path, Policy and VerityHelper count
 	EphemeralDir         string // RootEphemeral=: where the copy of the root is made, "" none
 	MountImages          []Image
 	ExtensionImages      []Image

@@ -1,29 +1,32 @@
-package condition
+package value
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
-// compareVersions orders two version strings by the UAPI version format specification: digits by value, letters by code point, "~" before
+// CompareVersions orders two version strings by the UAPI version format specification: digits by value, letters by code point, "~" before
 // everything, then "-", "^" and ".". It returns -1, 0 or 1.
-func compareVersions(a, b string) int {
+func CompareVersions(a, b string) int {
 	for {
 		a, b = strings.TrimLeftFunc(a, notInVersion), strings.TrimLeftFunc(b, notInVersion)
-		if c, done := mark(&a, &b, '~', true); done {
+		if c, done := versionMark(&a, &b, '~', true); done {
 			return c
 		}
 		if a == "" || b == "" {
-			return order(len(a), len(b))
+			return cmp.Compare(len(a), len(b))
 		}
 		for _, m := range []byte{'-', '^', '.'} {
-			if c, done := mark(&a, &b, m, false); done {
+			if c, done := versionMark(&a, &b, m, false); done {
 				return c
 			}
 		}
-		if isDigit(a) || isDigit(b) {
+		if digitFirst(a) || digitFirst(b) {
 			var x, y string
-			x, a = cutWhile(a, '0', '9', '0', '9')
-			y, b = cutWhile(b, '0', '9', '0', '9')
+			x, a = cutRun(a, '0', '9', '0', '9')
+			y, b = cutRun(b, '0', '9', '0', '9')
 			x, y = strings.TrimLeft(x, "0"), strings.TrimLeft(y, "0")
-			if c := order(len(x), len(y)); c != 0 {
+			if c := cmp.Compare(len(x), len(y)); c != 0 {
 				return c
 			}
 			if c := strings.Compare(x, y); c != 0 {
@@ -32,16 +35,16 @@ func compareVersions(a, b string) int {
 			continue
 		}
 		var x, y string
-		x, a = cutWhile(a, 'a', 'z', 'A', 'Z')
-		y, b = cutWhile(b, 'a', 'z', 'A', 'Z')
+		x, a = cutRun(a, 'a', 'z', 'A', 'Z')
+		y, b = cutRun(b, 'a', 'z', 'A', 'Z')
 		if c := strings.Compare(x, y); c != 0 {
 			return c
 		}
 	}
 }
 
-// mark compares by one separator: a version that has it where the other has not is the older one. both consumes it when both have it.
-func mark(a, b *string, m byte, loop bool) (cmp int, done bool) {
+// versionMark compares by one separator: a version that has it where the other has not is the older one. both consumes it when both have it.
+func versionMark(a, b *string, m byte, loop bool) (order int, done bool) {
 	for {
 		x, y := strings.HasPrefix(*a, string(m)), strings.HasPrefix(*b, string(m))
 		switch {
@@ -63,9 +66,9 @@ func notInVersion(r rune) bool {
 	return !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune("~-^.", r))
 }
 
-func isDigit(s string) bool { return s != "" && s[0] >= '0' && s[0] <= '9' }
+func digitFirst(s string) bool { return s != "" && s[0] >= '0' && s[0] <= '9' }
 
-func cutWhile(s string, lo1, hi1, lo2, hi2 byte) (head, rest string) {
+func cutRun(s string, lo1, hi1, lo2, hi2 byte) (head, rest string) {
 	i := 0
 	for i < len(s) && (s[i] >= lo1 && s[i] <= hi1 || s[i] >= lo2 && s[i] <= hi2) {
 		i++
