@@ -41,7 +41,7 @@ func Build(u *unit.Unit, ctx Context) (*plan.Plan, error) {
 	b.scope()
 	for _, step := range []func() error{
 		b.checkImplemented, b.command, b.descriptors, b.streams, b.attributes, b.limits,
-		b.identity, b.capabilities, b.labels, b.directories, b.credentials, b.sandbox, b.environment, b.arguments,
+		b.identity, b.nftSets, b.capabilities, b.labels, b.directories, b.credentials, b.sandbox, b.environment, b.arguments,
 	} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("%s: %w", u.Name, err)

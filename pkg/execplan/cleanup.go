@@ -44,7 +44,8 @@ func Cleanup(u *unit.Unit, ctx Context, restarting bool) *plan.Plan {
 		}
 		c.RemoveIPC = c.User != "" && c.User != "root" && c.User != "0"
 	}
-	if len(c.Directories)+len(c.TmpDirs) == 0 && c.Ephemeral == "" && c.Credentials == "" && c.DynamicUser == "" && c.DynamicGroup == "" && !c.RemoveIPC {
+	nftOwner(u, ctx, c)
+	if c.NFT == nil && len(c.Directories)+len(c.TmpDirs) == 0 && c.Ephemeral == "" && c.Credentials == "" && c.DynamicUser == "" && c.DynamicGroup == "" && !c.RemoveIPC {
 		return nil
 	}
 	return cleanupPlan(u.Name, ctx, c)

@@ -70,6 +70,7 @@ type Context struct {
 	DefaultOutput string // DefaultStandardOutput=, "" is journal
 	DefaultError  string // DefaultStandardError=, "" is inherit
 
+	KeepNFT       bool      // for Cleanup: sets of nftables are left as they are
 	CgroupDir     string    // of the unit, absolute, "" if there is none
 	Console       string    // "" is /dev/console
 	Confirm       string    // the terminal where a person is asked first, "" nobody is

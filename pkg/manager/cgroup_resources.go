@@ -12,6 +12,9 @@ import (
 
 	"github.com/muster-init/muster/pkg/busapi"
 	"github.com/muster-init/muster/pkg/cgroup"
+	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/kernel/nft"
+	"github.com/muster-init/muster/pkg/manager/nftset"
 	"github.com/muster-init/muster/pkg/unit"
 )
 
@@ -451,4 +454,46 @@ func (c *cgroups) apply(name, p string, values []cgroup.Value, have cgroup.Mask)
 		}
 		c.m.log.warning(name, "%v", err)
 	}
+}
+
+// fillSets puts the id of a group into the sets of nftables that NFTSet= names, and takes it out of those that it names no more.
+func (c *cgroups) fillSets(name string, g *group, wanted []unit.NFTSet) {
+	if len(wanted)+len(g.sets) == 0 || !c.m.system {
+		return
+	}
+	if g.id == 0 {
+		var st unix.Stat_t
+		if err := unix.Stat(c.tree.Dir(c.paths[name]), &st); err != nil {
+			return // it is gone already
+		}
+		g.id = st.Ino
+	}
+	had := g.sets
+	g.sets = nil
+	change := func(add bool, s unit.NFTSet) {
+		c.sets.Put(nftset.Change{Unit: name, Add: add, Element: nft.Element{Family: uint8(s.Family), Table: s.Table, Set: s.Set, Key: nft.Key64(g.id)}})
+	}
+	for _, s := range wanted {
+		if s.Source != plan.NFTCgroup {
+			continue // the executor's, who knows the numbers
+		}
+		g.sets = append(g.sets, s)
+		if !slices.Contains(had, s) {
+			change(true, s)
+		}
+	}
+	for _, s := range had {
+		if !slices.Contains(g.sets, s) {
+			change(false, s)
+		}
+	}
+}
+
+// setNotChanged says which set could not be changed.
+func (c *cgroups) setNotChanged(ch nftset.Change, err error) {
+	verb := "fill"
+	if !ch.Add {
+		verb = "empty"
+	}
+	c.m.log.warning(ch.Unit, "Failed to %s the set %s of the table %s (NFTSet=): %v", verb, ch.Element.Set, ch.Element.Table, err)
 }

@@ -37,6 +37,7 @@ func (m *Manager) releaseRuntime(e machine.ReleaseRuntime) {
 	ctx.InvocationID = rawID(m.eng.InvocationID(e.Unit))
 	m.sharing.release(e.Unit, &ctx)
 	ctx.KeepUsers = m.dynamicUsersElsewhere(u)
+	ctx.KeepNFT = e.Restarting || m.inSetsElsewhere(u)
 	p := execplan.Cleanup(u, ctx, e.Restarting)
 	if p != nil && p.Cleanup.RemoveIPC && m.userInUse(e.Unit, p.Cleanup.User) {
 		p.Cleanup.RemoveIPC = false // the last unit of the user does it
@@ -44,6 +45,21 @@ func (m *Manager) releaseRuntime(e machine.ReleaseRuntime) {
 	if p != nil && spawn.CleanNow(p.Cleanup) {
 		s.cleanUp(p)
 	}
+}
+
+// inSetsElsewhere reports whether another unit that is up has put the same user into a set of nftables.
+func (m *Manager) inSetsElsewhere(u *unit.Unit) bool {
+	if len(u.GetCgroup().NFTSet) == 0 {
+		return false
+	}
+	for _, o := range m.eng.Units() {
+		c := o.Config()
+		if c.Name != u.Name && c.Exec != nil && c.Exec.User == u.Exec.User && c.Exec.Group == u.Exec.Group && !o.ActiveState().IsInactiveOrFailed() &&
+			slices.ContainsFunc(c.GetCgroup().NFTSet, func(s unit.NFTSet) bool { return slices.Contains(u.GetCgroup().NFTSet, s) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // userInUse reports whether another unit that is up runs as the user.

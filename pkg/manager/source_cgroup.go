@@ -17,6 +17,7 @@ import (
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/execplan"
 	"github.com/muster-init/muster/pkg/kernel"
+	"github.com/muster-init/muster/pkg/manager/nftset"
 	"github.com/muster-init/muster/pkg/manager/oomd"
 	"github.com/muster-init/muster/pkg/unit"
 )
@@ -33,6 +34,7 @@ type cgroups struct {
 	inner map[string]*group
 
 	programs programs
+	sets     nftset.Queue
 	handed   *handedGroups // by the last image; nil: nothing is known
 	// left are paths of groups that changed and are looked at in the next turn.
 	left []string
@@ -59,12 +61,15 @@ type group struct {
 	frozen      bool // as the engine was told
 	frozenKnown bool // nothing was asked for since
 	oomKill     uint64
+	sets        []unit.NFTSet // that its id was put into
+	id          uint64
 	filters     string // LogFilterPatterns= as journald was told
 }
 
 // openCgroups finds the hierarchy, moves the manager into init.scope and watches for events.
 func (m *Manager) openCgroups() error {
 	m.cg = &cgroups{m: m, paths: map[string]string{}, units: map[string]string{}, inner: map[string]*group{}, unwatched: map[string]struct{}{}, trimming: map[string]*atomic.Bool{}}
+	m.cg.sets = nftset.Queue{Work: func(job func() func()) bool { return m.work.add(job) }, Failed: m.cg.setNotChanged}
 	status := cgroup.Detect()
 	if status.Reason != "" {
 		m.log.notice("", "cgroups: %s", status.Reason)
@@ -243,6 +248,7 @@ func (c *cgroups) realize(name string) (ok bool) {
 	c.disable(g, cfg, name, p)
 	c.resolveDevices(g, cfg, name)
 	c.tellOOM(u.Config())
+	c.fillSets(name, g, cfg.NFTSet)
 	g.fault = c.attachPrograms(u.Config(), p, g)
 	if id := u.Invocation(); id != g.invocation {
 		c.countAnew(name, g)
@@ -505,6 +511,9 @@ func (c *cgroups) release(name string) {
 		return // it was started again meanwhile: what is empty in there is its own
 	}
 	c.m.varlink.report(c.oomPath(name), oomd.Setting{})
+	if g := c.inner[name]; g != nil {
+		c.fillSets(name, g, nil)
+	}
 	c.releaseSubgroup(name, p)
 	if err := c.tree.Release(p); err != nil {
 		if errors.Is(err, cgroup.ErrBusy) {

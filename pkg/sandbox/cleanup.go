@@ -38,6 +38,9 @@ func cleanup(p *plan.Plan) *plan.Failure {
 	if c.RemoveIPC {
 		note("RemoveIPC", c.User, removeIPCOf(c.User))
 	}
+	if c.NFT != nil {
+		note("NFTSet", "", emptySets(c.NFT)) // while a dynamic user still has its number
+	}
 	if c.DynamicUser != "" {
 		note("DynamicUser", c.DynamicUser, spawn.ReleaseDynamicUser(c.DynamicUser))
 	}

@@ -34,6 +34,7 @@ func Steps() []Step {
 		{"confirm", func(p *plan.Plan) bool { return p.Confirm != "" }, confirm},
 		{"open files", func(p *plan.Plan) bool { return len(p.OpenFiles) > 0 }, openFiles},
 		{"identity", nil, resolveIdentity},
+		{"nft sets", func(p *plan.Plan) bool { return p.NFT != nil }, fillSets},
 		{"terminal", func(p *plan.Plan) bool { return p.TTY.Path != "" }, terminal},
 		{"streams", nil, ops((*spawn.Ops).Streams)},
 		{"affinity", func(p *plan.Plan) bool { return p.AffinityFromNUMA }, affinityFromNUMA},

@@ -84,7 +84,7 @@ func CleanNow(c *plan.Cleanup) (left bool) {
 	if parent, _, ok := cutLast(c.Credentials); ok && (parent == credentialsRoot || onTmpfs(parent)) && RemoveCredentials(c.Credentials) == nil {
 		c.Credentials = ""
 	}
-	return len(c.Directories)+len(c.TmpDirs) > 0 || c.Ephemeral != "" || c.Credentials != "" || c.DynamicUser != "" || c.DynamicGroup != "" || c.RemoveIPC || c.Dead != nil
+	return len(c.Directories)+len(c.TmpDirs) > 0 || c.Ephemeral != "" || c.Credentials != "" || c.DynamicUser != "" || c.DynamicGroup != "" || c.RemoveIPC || c.NFT != nil || c.Dead != nil
 }
 
 func onTmpfs(path string) bool {

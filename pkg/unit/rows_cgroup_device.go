@@ -23,7 +23,7 @@ func cgroupDeviceRows() []*Row {
 		row(InCgroup, "IPIngressFilterPath", kPaths, inCgroup(func(b *Cgroup) *[]string { return &b.IPIngressFilterPath }),
 			"BPF programs that filter incoming packets.", "/sys/fs/bpf/in", since(243), emits(EmitsFalse), settable, full),
 		row(InCgroup, "NFTSet", kNFTSet, inCgroup(func(b *Cgroup) *[]NFTSet { return &b.NFTSet }),
-			"Netfilter sets that get the control group's id.", "cgroup:inet:filter:web", since(255), emits(EmitsFalse), atRuntime, accepted("sets of nftables are not filled")),
+			"Netfilter sets that get the control group's id.", "cgroup:inet:filter:web", since(255), emits(EmitsFalse), atRuntime, full),
 		row(InCgroup, "RestrictNetworkInterfaces", kInterfaces, inCgroup(func(b *Cgroup) *FilterList { return &b.RestrictNetworkInterfaces }),
 			"Network interfaces that may be used.", "eth0 lo", since(250), emits(EmitsFalse), atRuntime, full),
 		row(InCgroup, "SocketBindAllow", kSocketBind, inCgroup(func(b *Cgroup) *[]SocketBindRule { return &b.SocketBindAllow }),

@@ -32,6 +32,8 @@
 //	hostile:KIND[,N]     misbehave on the private socket, see hostile.go
 //	oomsubscribe:SOCKET,FILE  play systemd-oomd: FILE has what is to be watched, see oom.go
 //	oomserve:SOCKET,FILE      the same for what users' managers report
+//	nftmake:FAMILY,TABLE,SET,BYTES  a set of nftables, see nft.go
+//	nftlist:FAMILY,TABLE,SET        print what is in it
 //
 // SIG is a name such as TERM. A step that fails ends the program with 99.
 package main
@@ -92,7 +94,7 @@ func init() {
 		"client": client, "hold": hold, "serve": serve, "drain": drain, "sockets": sockets, "mqsend": mqSend,
 		"notifyflood": notifyFlood, "notifyodd": notifyOdd, "openfiles": openFiles, "orphans": orphans, "hostile": hostile,
 		"gpt": gpt, "verity": verityData,
-		"hangfs": hangFS, "answer": answer, "oomsubscribe": oomSubscribe, "oomserve": oomServe,
+		"hangfs": hangFS, "answer": answer, "oomsubscribe": oomSubscribe, "oomserve": oomServe, "nftmake": nftMake, "nftlist": nftList,
 	}
 }
 

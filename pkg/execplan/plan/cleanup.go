@@ -13,7 +13,8 @@ type Cleanup struct {
 	DynamicUser, DynamicGroup string
 	RemoveIPC                 bool // IPC objects of User, or of DynamicUser
 	User                      string
-	Dead                      *Utmp // utmp record to close, with PID, Signal and Status
+	NFT                       *NFTOwner // whom to take out of sets of nftables
+	Dead                      *Utmp     // utmp record to close, with PID, Signal and Status
 	DeadPID                   int32
 	DeadSignal                int32
 	DeadStatus                int32

@@ -106,6 +106,7 @@ type Plan struct {
 	Directories []Directory
 	Prefixes    Prefixes
 	Credentials *Credentials
+	NFT         *NFT
 	Cleanup     *Cleanup   // instead of executing anything
 	Live        *LiveMount // likewise
 	Sockets     *Sockets   // likewise
