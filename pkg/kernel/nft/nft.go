@@ -19,8 +19,10 @@ type Element struct {
 	Key        []byte
 }
 
-// Key64 and Key32 are the keys of a control group's id and of a user's or group's number.
+// Key64 is the key of a control group's id.
 func Key64(v uint64) []byte { return binary.NativeEndian.AppendUint64(nil, v) }
+
+// Key32 is the key of a user's or a group's number.
 func Key32(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
 
 const (
