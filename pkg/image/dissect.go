@@ -154,7 +154,7 @@ func (i *Image) single(whole area, fstype string, policy *value.ImagePolicy) err
 			return err
 		}
 	}
-	used, err := i.judge(&p, policy.For("root"))
+	used, err := i.judge(&p, p.verity.exactly(policy.For("root")))
 	if err == nil && !used {
 		err = errors.New("the image policy leaves nothing of it to use")
 	}
@@ -289,7 +289,6 @@ func (i *Image) judge(p *part, rule value.PartitionUse) (bool, error) {
 	found := "unprotected"
 	switch {
 	case p.verity != nil && len(p.verity.signature) > 0 && rule&value.UseSigned != 0:
-		p.verity.insist = rule&value.UseVerity == 0
 		return true, nil
 	case p.verity != nil && rule&value.UseVerity != 0:
 		p.verity.signature = nil

@@ -204,15 +204,17 @@ func TestVerityData(t *testing.T) {
 	}
 }
 
-// TestJudgeVerity: a signature is insisted on where nothing less is allowed.
+// TestJudgeVerity: a partition whose policy asks for less than there is is used with less, an image without a table isn't.
 func TestJudgeVerity(t *testing.T) {
 	for _, c := range []struct {
-		policy                 string
-		signed                 bool
-		used, verity, sig, ins bool
+		policy            string
+		signed, single    bool
+		used, verity, sig bool
 	}{
-		{"root=verity", true, true, true, false, false}, {"root=signed", true, true, true, true, true}, {"root=verity+signed", true, true, true, true, false},
-		{"root=signed", false, false, true, false, false}, {"root=unprotected", true, true, false, false, false}, {"root=ignore", true, false, true, true, false},
+		{"root=verity", true, false, true, true, false}, {"root=signed", true, false, true, true, true}, {"root=verity+signed", true, false, true, true, true},
+		{"root=signed", false, false, false, true, false}, {"root=unprotected", true, false, true, false, false}, {"root=ignore", true, false, false, true, true},
+		{"root=verity", true, true, false, true, true}, {"root=signed", true, true, true, true, true}, {"*", true, true, true, true, true},
+		{"root=signed", false, true, false, true, false}, {"root=unprotected", false, true, false, true, false}, {"root=verity", false, true, true, true, false},
 	} {
 		policy, err := value.ParseImagePolicy(c.policy)
 		if err != nil {
@@ -222,12 +224,16 @@ func TestJudgeVerity(t *testing.T) {
 		if c.signed {
 			p.verity.signature = []byte("x")
 		}
-		used, _ := (&Image{}).judge(&p, policy.For("root"))
+		rule := policy.For("root")
+		if c.single {
+			rule = p.verity.exactly(rule)
+		}
+		used, _ := (&Image{}).judge(&p, rule)
 		if used != c.used || (p.verity != nil) != c.verity {
 			t.Errorf("%s: used %v, verity %v", c.policy, used, p.verity)
 			continue
 		}
-		if p.verity != nil && ((len(p.verity.signature) > 0) != c.sig || p.verity.insist != c.ins) {
+		if p.verity != nil && (len(p.verity.signature) > 0) != c.sig {
 			t.Errorf("%s: %+v", c.policy, p.verity)
 		}
 	}

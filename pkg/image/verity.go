@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 const verityMagic = "verity\x00\x00"
@@ -24,8 +26,7 @@ type verity struct {
 	blocks               uint64
 	salt                 []byte
 	rootHash, signature  []byte
-	insist               bool // nothing but a good signature is enough
-	vouch                func(rootHash, signature []byte) error
+	vouch                func(rootHash, signature []byte) error // asked where the kernel knows nobody
 }
 
 // readVerity reads the superblock in front of hashes.
@@ -49,6 +50,18 @@ func readVerity(fd int, hashes area, known Verity) (*verity, error) {
 	}
 	v.salt = append([]byte(nil), sb[88:88+salt]...)
 	return v, nil
+}
+
+// exactly is what is left of a rule for a file system without a table of partitions: it is protected as its root hash and signature say,
+// and a policy that allows only more or only less than that doesn't allow it. nil: there is no root hash.
+func (v *verity) exactly(rule value.PartitionUse) value.PartitionUse {
+	switch {
+	case v == nil:
+		return rule
+	case len(v.signature) > 0:
+		return rule &^ (value.UseVerity | value.UseEncrypted | value.UseUnprotected)
+	}
+	return rule &^ (value.UseSigned | value.UseEncrypted | value.UseUnprotected)
 }
 
 func blockSize(n uint32) bool { return n >= 512 && n <= 1<<16 && n&(n-1) == 0 }
@@ -77,12 +90,9 @@ func (v *verity) activate(data, hashes, name string) (path string, stop func(), 
 		return "", nil, fmt.Errorf("device mapper: %s: %w", name, err)
 	}
 	stop = func() { removeMapper(name) }
-	if len(v.signature) > 0 {
-		err = v.load(control, name, data, hashes, v.signature)
-		if err != nil && v.trusted(&err) {
-			err = v.load(control, name, data, hashes, nil)
-		}
-	} else {
+	// A signature that is there must be good, whatever else the policy allows.
+	err = v.load(control, name, data, hashes, v.signature)
+	if err != nil && v.vouched(&err) {
 		err = v.load(control, name, data, hashes, nil)
 	}
 	if err == nil {
@@ -95,13 +105,9 @@ func (v *verity) activate(data, hashes, name string) (path string, stop func(), 
 	return fmt.Sprintf("/dev/dm-%d", unix.Minor(header.Dev)), stop, nil
 }
 
-// trusted says whether the root hash is good enough although the kernel knows nobody who vouches for it: because nobody has to, or because
-// somebody else does.
-func (v *verity) trusted(err *error) bool {
-	if !v.insist {
-		return true
-	}
-	if v.vouch == nil {
+// vouched says whether somebody vouches for the signature although the kernel knows nobody who does.
+func (v *verity) vouched(err *error) bool {
+	if len(v.signature) == 0 || v.vouch == nil {
 		return false
 	}
 	why := v.vouch(v.rootHash, v.signature)
