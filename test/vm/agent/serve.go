@@ -34,7 +34,8 @@ type server struct {
 
 // serve answers the host until the machine ends.
 func serve() error {
-	signal.Ignore(syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGPIPE)
+	// Caught by nobody, not ignored: what it runs would inherit that, and a shutdown wait for it in vain.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGPIPE)
 	if err := enterRoot(); err != nil {
 		return err
 	}
