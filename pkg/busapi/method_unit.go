@@ -250,6 +250,9 @@ func (k *call) attach(name string) {
 		}
 		pids = append(pids, int32(pid))
 	}
+	if name == "" {
+		name = k.s.b.UnitByPID(k.pid())
+	}
 	if err := k.mayAttach(name, subgroup, pids); err != nil {
 		k.fail(err)
 		return

@@ -175,7 +175,7 @@ func analyzeCondition(a *analyze, args []string) int {
 			return exitFailure
 		}
 		index, search := a.index()
-		name, u = n, loader.New(search, index, a.host(), unit.BuiltinDefaults(), func(unit.Message) {}).Load(n)
+		name, u = n, loader.New(search, index, a.host(), a.unitDefaults(), func(unit.Message) {}).Load(n)
 		if u.LoadState == unit.StateNotFound {
 			a.errorf("Unit %s not found.", n)
 			return exitFailure
@@ -189,7 +189,7 @@ func analyzeCondition(a *analyze, args []string) int {
 			}
 		}
 		var messages []unit.Message
-		u, messages = unit.Load(a.host(), unit.BuiltinDefaults(), &unit.Source{Name: "test.target", Fragment: &unit.File{Path: "command line", Text: text}})
+		u, messages = unit.Load(a.host(), a.unitDefaults(), &unit.Source{Name: "test.target", Fragment: &unit.File{Path: "command line", Text: text}})
 		for _, m := range messages {
 			a.errorf("%s", m.Text)
 		}

@@ -28,13 +28,21 @@ func analyzeVerify(a *analyze, args []string) int {
 	}
 	status := 0
 	v := &verification{a: a, loaded: map[string]*unit.Unit{}}
-	v.load = loader.New(search, loader.Scan(search), a.host(), unit.BuiltinDefaults(), func(m unit.Message) { v.said = append(v.said, m) })
+	v.load = loader.New(search, loader.Scan(search), a.host(), a.unitDefaults(), func(m unit.Message) { v.said = append(v.said, m) })
 	for _, n := range names {
 		if !v.check(n) {
 			status = exitFailure
 		}
 	}
 	return status
+}
+
+// unitDefaults are those of the manager that is meant, without any configuration.
+func (a *analyze) unitDefaults() *unit.Defaults {
+	if a.o.scope == scopeUser {
+		return unit.NewDefaults(unit.DefaultManagerConfig(false))
+	}
+	return unit.BuiltinDefaults()
 }
 
 // verifySearch makes unit names of arguments, and the directories to search: first those the arguments are in. bad is an argument that is no unit.

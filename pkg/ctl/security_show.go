@@ -108,7 +108,7 @@ func (a *analyze) securityOffline(checks []securityCheck, args []string) int {
 		defer os.RemoveAll(dir)
 		search = append([]string{dir}, search...)
 	}
-	v.load = loader.New(search, loader.Scan(search), a.host(), unit.BuiltinDefaults(), func(m unit.Message) { v.said = append(v.said, m) })
+	v.load = loader.New(search, loader.Scan(search), a.host(), a.unitDefaults(), func(m unit.Message) { v.said = append(v.said, m) })
 	a.startPager(a.o.noPager)
 	status := 0
 	for _, n := range names {

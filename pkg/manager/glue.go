@@ -140,17 +140,94 @@ func (m *Manager) later(then func()) { m.work.post(then) }
 func (m *Manager) attachPIDs(e machine.AttachPIDs) {
 	ev := machine.ProcessesAttached{Token: e.Token}
 	var errs []error
+	var denied []int32
 	m.cg.realize(e.Unit)
 	m.cg.watchUnit(e.Unit)
 	for _, pid := range e.PIDs {
 		if err := m.cg.attachTo(e.Unit, e.Subgroup, int(pid)); err != nil {
 			errs = append(errs, fmt.Errorf("pid %d: %w", pid, err))
+			if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+				denied = append(denied, pid)
+			}
 		}
 	}
-	if len(errs) == len(e.PIDs) && len(errs) > 0 {
+	all := len(errs) == len(e.PIDs) && len(errs) > 0
+	if all {
 		ev.Message = errors.Join(errs...).Error()
 	}
+	if len(denied) > 0 && !m.system && m.attachBySystem(e, ev, denied, all) {
+		return
+	}
 	m.submit(ev)
+}
+
+// attachBySystem has processes moved by the system's manager, into a group of what was delegated to this one: those of a session are in a group
+// that a user's manager may not take them out of. ev is the answer so far, which an error is added to if all processes were denied. It is
+// false when nobody can be asked.
+func (m *Manager) attachBySystem(e machine.AttachPIDs, ev machine.ProcessesAttached, pids []int32, all bool) bool {
+	group, ok := m.cg.path(e.Unit)
+	if !ok {
+		return false
+	}
+	if group = "/" + group; e.Subgroup != "" {
+		group += "/" + e.Subgroup
+	}
+	late := ev
+	late.Message = "the system's manager gives no answer"
+	m.openSlow(e.Token, slowQueryUSec, late)
+	if m.cg.awaited == nil {
+		m.cg.awaited = map[string]int{}
+	}
+	m.cg.awaited[e.Unit]++
+	queued := m.work.add(func() func() {
+		err := askToAttach(group, pids)
+		return func() {
+			m.attachAnswered(e.Unit)
+			switch {
+			case err == nil:
+				ev.Message = ""
+			case all:
+				ev.Message += "; the system's manager: " + err.Error()
+			}
+			m.answer(e.Token, ev)
+		}
+	})
+	if !queued {
+		m.attachAnswered(e.Unit)
+		m.answer(e.Token, ev)
+	}
+	return true
+}
+
+// attachAnswered lets the unit's group be empty again, if it is by now.
+func (m *Manager) attachAnswered(name string) {
+	if m.cg.awaited[name]--; m.cg.awaited[name] <= 0 {
+		delete(m.cg.awaited, name)
+	}
+	if p, ok := m.cg.paths[name]; ok {
+		m.cg.left = append(m.cg.left, p)
+	}
+}
+
+// askToAttach calls the system's manager; the empty name stands for the unit that the caller runs in.
+func askToAttach(group string, pids []int32) error {
+	c, err := bus.DialSystem()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	msg := bus.NewCall("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "AttachProcessesToUnit")
+	var b bus.Encoder
+	b.String("")
+	b.String(group)
+	list := b.BeginArray('u')
+	for _, pid := range pids {
+		b.Uint32(uint32(pid))
+	}
+	b.EndArray(list)
+	msg.SetBody("ssau", &b)
+	_, err = c.Call(msg)
+	return err
 }
 
 // checkCgroup answers whether a process is left in a unit's cgroup.
@@ -238,7 +315,11 @@ func (c *cgroups) attachTo(name, subgroup string, pid int) error {
 		return unix.ENOENT
 	}
 	if subgroup != "" {
+		// One that is there belongs to whom the unit was delegated to: it is used as it is.
 		p += "/" + subgroup
+		if err := c.tree.AttachPid(p, pid); !errors.Is(err, unix.ENOENT) {
+			return err
+		}
 		if _, err := c.tree.Realize(p, 0); err != nil {
 			return err
 		}

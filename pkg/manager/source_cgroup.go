@@ -38,6 +38,8 @@ type cgroups struct {
 	handed   *handedGroups // by the last image; nil: nothing is known
 	// left are paths of groups that changed and are looked at in the next turn.
 	left []string
+	// awaited counts the answers of the system's manager that are to bring processes into a unit's group: until then it is not empty.
+	awaited map[string]int
 	// unwatched are units with a new group whose events nobody waits for yet, see [cgroups.watchLater].
 	unwatched map[string]struct{}
 
@@ -154,7 +156,7 @@ func (c *cgroups) event(name string, ev cgroup.Event) {
 			g.frozen, g.frozenKnown = ev.Frozen, true
 		}
 	}
-	if !ev.Populated {
+	if !ev.Populated && c.awaited[name] == 0 {
 		// The exits of the last processes may still wait to be reaped: they come first. Handling them may start new ones.
 		c.m.reap()
 		if p, ok := c.paths[name]; ok {
