@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,8 +41,8 @@ func TestReadProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The child leaves our memory a moment before /proc shows the new image.
-	for deadline := monotonicNSec() + 5e9; monotonicNSec() < deadline; {
-		if args, err := ReadCmdline(c.Pid); err == nil && len(args) == 3 {
+	for deadline := monotonicNSec() + 60e9; monotonicNSec() < deadline; time.Sleep(time.Millisecond) {
+		if args, err := ReadCmdline(c.Pid); err == nil && len(args) == 3 && args[0] == "cat" {
 			break
 		}
 	}

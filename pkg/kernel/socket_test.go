@@ -20,7 +20,7 @@ func isCloexec(t *testing.T, fd int) bool {
 }
 
 func TestDatagramSocket(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "notify")
+	path := filepath.Join(socketDir(t), "notify")
 	s, err := ListenDatagram(path, 0o777, 8<<20)
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +123,7 @@ func init() {
 }
 
 func TestStreamSocketPeer(t *testing.T) {
-	for _, path := range []string{filepath.Join(t.TempDir(), "private"), "@muster-test-" + itoa(os.Getpid())} {
+	for _, path := range []string{filepath.Join(socketDir(t), "private"), "@muster-test-" + itoa(os.Getpid())} {
 		l, err := ListenUnix(path, unix.SOCK_STREAM, 0o600, 16)
 		if err != nil {
 			t.Fatal(err)
@@ -175,4 +175,15 @@ func TestUnixAddress(t *testing.T) {
 	if _, err := ListenUnix(strings.Repeat("x", 200), unix.SOCK_STREAM, 0, 1); err == nil {
 		t.Error("long path")
 	}
+}
+
+// socketDir is a directory with a short name, wherever $TMPDIR leads: the address of a socket has 108 bytes.
+func socketDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "muster-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }

@@ -30,6 +30,7 @@ func init() {
 		}
 		unix.Exit(int(sandbox.Main(fd)))
 	}
+	unix.Umask(0o022) // whatever who runs the tests has
 }
 
 // start is one test start: a unit, its context, and what became of it.

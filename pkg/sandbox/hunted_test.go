@@ -104,6 +104,7 @@ func TestHunter(t *testing.T) {
 func hunt(t *testing.T, pid int) string {
 	t.Helper()
 	h := exec.Command("perl", "-e", hunter, fmt.Sprint(pid))
+	h.Env = append(os.Environ(), "LC_ALL=C") // it complains of what it hasn't
 	h.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1, Gid: 1}}
 	out, err := h.CombinedOutput()
 	if err != nil {
