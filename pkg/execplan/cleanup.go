@@ -29,7 +29,7 @@ func Cleanup(u *unit.Unit, ctx Context, restarting bool) *plan.Plan {
 		}
 	}
 	c.Ephemeral = ephemeralDir(u, ctx)
-	if hasCredentials(s) {
+	if s.HasCredentials() {
 		c.Credentials = CredentialsDirectory(u.Name)
 		if ctx.UserMode {
 			c.Credentials = userCredentialsDirectory(prefixes, u.Name)

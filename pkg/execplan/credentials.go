@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
-	"github.com/muster-init/muster/pkg/unit"
 )
 
 // Where credentials are received and kept (systemd.exec(5), Credentials).
@@ -12,11 +11,6 @@ var credentialStores = []string{"/run/credentials/@system", "/etc/credstore", "/
 
 // Where encrypted ones are.
 var encryptedStores = []string{"/run/credentials/@encrypted", "/etc/credstore.encrypted", "/run/credstore.encrypted", "/usr/local/lib/credstore.encrypted", "/usr/lib/credstore.encrypted"}
-
-// hasCredentials says whether a unit has a credentials directory.
-func hasCredentials(s *unit.Sandbox) bool {
-	return len(s.LoadCredential)+len(s.SetCredential)+len(s.ImportCredential)+len(s.LoadCredentialEncrypted)+len(s.SetCredentialEncrypted) > 0
-}
 
 const credentialsRoot = "/run/credentials"
 
@@ -32,7 +26,7 @@ func userCredentialsDirectory(prefixes plan.Prefixes, unitName string) string {
 // credentials are gathered by the executor.
 func (b *builder) credentials() error {
 	s := b.s
-	if !hasCredentials(s) {
+	if !s.HasCredentials() {
 		return nil
 	}
 	c := &plan.Credentials{Received: credentialStores, ReceivedEncrypted: encryptedStores}

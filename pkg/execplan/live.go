@@ -1,8 +1,11 @@
 package execplan
 
 import (
+	"fmt"
+
 	"github.com/muster-init/muster/pkg/execplan/plan"
 	"github.com/muster-init/muster/pkg/unit"
+	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 // PrivateMounts says whether the main process of u, a service, has a mount
@@ -45,4 +48,19 @@ func LiveMount(u *unit.Unit, ctx Context, m plan.LiveMount, pidfd int32) *plan.P
 	p := chore(u.Name, ctx, "mount", "live mount")
 	p.FDs, p.Live = []int32{pidfd}, &m
 	return p
+}
+
+// Refresh makes the plan that gives the process behind pidfd, the main one of u, what LoadCredential= and its like, or else ExtensionImages=
+// and ExtensionDirectories=, say by now (systemd.service(5), RefreshOnReload=).
+func Refresh(u *unit.Unit, ctx Context, credentials bool, pidfd int32) (*plan.Plan, error) {
+	ctx.Phase, ctx.Command = phaseStart, value.Command{}
+	b := &builder{u: u, e: u.GetExec(), s: u.GetSandbox(), ctx: &ctx, p: chore(u.Name, ctx, "reload", "refresh"), unfiltered: true}
+	b.scope()
+	for _, step := range []func() error{b.attributes, b.identity, b.directories, b.credentials, b.sandbox} {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("%s: %w", u.Name, err)
+		}
+	}
+	b.p.FDs, b.p.Refresh = []int32{pidfd}, &plan.Refresh{Credentials: credentials}
+	return b.p, nil
 }

@@ -123,6 +123,9 @@ func (s *spawner) spawn(e machine.Spawn) (int32, error) {
 		return 0, fmt.Errorf("%s: not loaded", e.Unit)
 	}
 	u := loaded.Config()
+	if e.Phase == machine.RefreshExtensions || e.Phase == machine.RefreshCredentials {
+		return s.refresh(u, e)
+	}
 	commands := commandsOf(u, e.Phase)
 	if e.Index >= len(commands) {
 		return 0, fmt.Errorf("%s: there is no %s= number %d (any more)", e.Unit, e.Phase, e.Index+1)
@@ -153,6 +156,33 @@ func (s *spawner) spawn(e machine.Spawn) (int32, error) {
 		m.cg.attach(e.Unit, c.Pid)
 	}
 	s.keep(int32(c.Pid), &child{Child: c, unit: e.Unit, phase: e.Phase, notice: e.ExecNotice})
+	return int32(c.Pid), nil
+}
+
+// refresh lets an executor make anew what the main process was given. It is a control process like another, in the unit's cgroup.
+func (s *spawner) refresh(u *unit.Unit, e machine.Spawn) (int32, error) {
+	// We are its parent and have not reaped it, so the number is still its own.
+	pidfd, err := kernel.PidFDOpen(int(e.MainPID))
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", e.Unit, err)
+	}
+	defer unix.Close(pidfd)
+	p, err := execplan.Refresh(u, s.context(u, e, value.Command{}), e.Phase == machine.RefreshCredentials, int32(pidfd))
+	if err != nil {
+		return 0, err
+	}
+	fd, migrate := s.m.cg.dirFD(e.Unit)
+	if fd < 0 || migrate {
+		fd = 0
+	}
+	c, err := s.start.Start(p, spawn.Options{CgroupFD: fd, NoPidFD: true})
+	if err != nil {
+		return 0, err
+	}
+	if migrate {
+		s.m.cg.attach(e.Unit, c.Pid)
+	}
+	s.keep(int32(c.Pid), &child{Child: c, unit: e.Unit, phase: e.Phase})
 	return int32(c.Pid), nil
 }
 

@@ -297,11 +297,21 @@ func (v *view) overlay(hierarchy string, layers []string) error {
 	return mountOverlay(append(layers, target), "", "", target)
 }
 
-// mountOverlay mounts an overlay of directories, the first on top, at target. What is written goes to upper; without it nothing can be.
+// mountOverlay mounts an overlay at target.
 func mountOverlay(lower []string, upper, work, target string) error {
-	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	tree, err := newOverlay(lower, upper, work)
 	if err != nil {
 		return err
+	}
+	defer unix.Close(tree)
+	return attach(tree, target)
+}
+
+// newOverlay makes a detached overlay of directories, the first on top. What is written goes to upper; without it nothing can be.
+func newOverlay(lower []string, upper, work string) (int, error) {
+	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, err
 	}
 	defer unix.Close(fs)
 	var paths []string
@@ -323,7 +333,7 @@ func mountOverlay(lower []string, upper, work, target string) error {
 	}()
 	for _, dir := range lower {
 		if _, err := open(dir); err != nil {
-			return err
+			return -1, err
 		}
 	}
 	below := paths
@@ -353,12 +363,7 @@ func mountOverlay(lower []string, upper, work, target string) error {
 		err = unix.FsconfigCreate(fs)
 	}
 	if err != nil {
-		return fmt.Errorf("overlay: %w", err)
+		return -1, fmt.Errorf("overlay: %w", err)
 	}
-	tree, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, attrs)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(tree)
-	return attach(tree, target)
+	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, attrs)
 }

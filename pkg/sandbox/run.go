@@ -140,6 +140,12 @@ func Main(planFD int) uint8 {
 		}
 		return 0
 	}
+	if p.Refresh != nil {
+		if f := refresh(&run{p: p, host: host}); f != nil {
+			return report(p, f)
+		}
+		return 0
+	}
 	return report(p, carryOut(&run{p: p, host: host}))
 }
 

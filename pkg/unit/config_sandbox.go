@@ -147,3 +147,8 @@ type ImportCredential struct {
 	Glob   string
 	Rename string
 }
+
+// HasCredentials says whether a unit with it has a credentials directory.
+func (s *Sandbox) HasCredentials() bool {
+	return len(s.LoadCredential)+len(s.SetCredential)+len(s.ImportCredential)+len(s.LoadCredentialEncrypted)+len(s.SetCredentialEncrypted) > 0
+}

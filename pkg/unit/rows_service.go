@@ -49,7 +49,7 @@ func serviceRows() []*Row {
 		row(InService, "RebootArgument", kRebootArgument, inActions(func(b *UnitActions) *string { return &b.RebootArgument }),
 			"Old place of RebootArgument= of [Unit].", "recovery", since(213), hidden, alias, settable, full),
 		row(InService, "RefreshOnReload", kRefreshOnReload, inServiceExtra(func(b *ServiceExtra) *[]string { return &b.RefreshOnReload }),
-			"What is set up anew when the service is reloaded.", "extensions credentials", since(260), accepted("mount name spaces and credentials come in a later issue")),
+			"What is set up anew when the service is reloaded.", "extensions credentials", since(260), full),
 		row(InService, "ReloadSignal", kSignal, inServiceExtra(func(b *ServiceExtra) *int32 { return &b.ReloadSignal }),
 			"Signal that asks a Type=notify-reload service to reload.", "SIGUSR1", since(253), settable, full),
 		row(InService, "RemainAfterExit", kBool, inService(func(b *Service) *bool { return &b.RemainAfterExit }),

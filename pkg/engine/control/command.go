@@ -118,6 +118,10 @@ func TaskName(phase machine.Phase) string {
 		return "reload"
 	case machine.ExecReloadPost:
 		return "reload-post"
+	case machine.RefreshExtensions:
+		return "refresh-extensions"
+	case machine.RefreshCredentials:
+		return "refresh-credentials"
 	case machine.ExecStop:
 		return "stop"
 	case machine.ExecStopPre:

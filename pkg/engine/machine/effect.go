@@ -21,6 +21,10 @@ const (
 	ExecStop       Phase = "ExecStop"
 	ExecStopPre    Phase = "ExecStopPre" // of sockets
 	ExecStopPost   Phase = "ExecStopPost"
+
+	// Not lists of commands: what a reload does before its own (RefreshOnReload=).
+	RefreshExtensions  Phase = "RefreshExtensions"
+	RefreshCredentials Phase = "RefreshCredentials"
 )
 
 // FD is a descriptor to pass to a process, with the name for LISTEN_FDNAMES.

@@ -3,8 +3,8 @@
 //	start job
 //	    │ new invocation, cgroup
 //	    ▼
-//	condition ──▶ start-pre ──▶ start ──▶ start-post ──▶ running ◀──────▶ reload, reload-signal,
-//	    │             │           │           │          │  │  │          reload-notify, reload-post
+//	condition ──▶ start-pre ──▶ start ──▶ start-post ──▶ running ◀──────▶ refresh-extensions, refresh-credentials,
+//	    │             │           │           │          │  │  │          reload, reload-signal, reload-notify, reload-post
 //	    │             │           │           │          │  │  └─ RemainAfterExit= ─▶ exited
 //	    │ failure, timeout, stop  │           │          │  │ stop job,                 │
 //	    ├─────────────┴───────────┴───────────┘          │  │ clean end                 │

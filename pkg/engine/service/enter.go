@@ -3,7 +3,6 @@ package service
 import (
 	"github.com/muster-init/muster/pkg/engine/control"
 	"github.com/muster-init/muster/pkg/engine/machine"
-	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 // v255: service_enter_condition
@@ -139,32 +138,6 @@ func (m *Machine) enterReloadByNotify(h machine.Host) {
 func (m *Machine) enterStopByNotify(h machine.Host) {
 	m.s.Timer.Arm(h.Now().Monotonic)
 	m.setState(h, StopSigterm)
-}
-
-// v255: service_enter_reload
-func (m *Machine) enterReload(h machine.Host) {
-	m.dropControl(h)
-	m.s.ReloadResult = ""
-	now := h.Now().Monotonic
-	svc := h.Unit().GetService()
-	m.s.History.Drop(machine.ExecReload)
-	m.s.History.Drop(machine.ExecReloadPost)
-	signalled := false
-	if typeOf(svc) == typeNotifyReload && m.s.MainPID != 0 {
-		kill := machine.Kill{Unit: h.Unit().Name, Signal: svc.ReloadSignal, MainPID: m.s.MainPID, Also: []int32{int32(value.SIGCONT)}}
-		h.Emit(kill)
-		signalled = true
-	}
-	m.s.ReloadBegan = now
-	switch {
-	case len(svc.ExecReload) > 0:
-		m.spawn(h, machine.SlotControl, machine.ExecReload, 0)
-	case signalled:
-		m.s.Timer.Arm(now)
-		m.setState(h, ReloadSignal)
-	default:
-		m.enterRunning(h, ResultSuccess)
-	}
 }
 
 // reloadDone goes on when ExecReload= or the service itself has finished the reload.

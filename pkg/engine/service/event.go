@@ -19,7 +19,7 @@ func (m *Machine) oomKilled(h machine.Host, e machine.OOMKill) {
 		} else {
 			m.enterSignal(h, StopSigkill, ResultOOMKill)
 		}
-	case Running, Exited, Reload, ReloadSignal, ReloadNotify, ReloadPost:
+	case Running, Exited, RefreshExtensions, RefreshCredentials, Reload, ReloadSignal, ReloadNotify, ReloadPost:
 		if policy == "stop" {
 			m.enterStop(h, ResultOOMKill)
 		} else {

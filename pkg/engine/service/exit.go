@@ -10,7 +10,7 @@ import (
 func (m *Machine) mainExited(h machine.Host, e machine.Exit) {
 	if h.Unit().GetService().PIDFile != "" && m.s.MainPID != 0 {
 		switch m.s.Sub {
-		case StartPost, Running, Reload, ReloadSignal, ReloadNotify, ReloadPost:
+		case StartPost, Running, RefreshExtensions, RefreshCredentials, Reload, ReloadSignal, ReloadNotify, ReloadPost:
 			m.askSlowly(h, &Pending{Kind: askPIDFile, Then: thenSucceeded, Exit: e})
 			return
 		}
@@ -99,7 +99,7 @@ func (m *Machine) mainOver(h machine.Host, e machine.Exit) {
 func (m *Machine) mainGone(h machine.Host, result string) {
 	svc := h.Unit().GetService()
 	switch m.s.Sub {
-	case StartPost, Reload, ReloadSignal, ReloadNotify, ReloadPost:
+	case StartPost, RefreshExtensions, RefreshCredentials, Reload, ReloadSignal, ReloadNotify, ReloadPost:
 		// Without main and control process nothing can end these states any more.
 		if !m.controlAlive() {
 			m.enterStop(h, result)
@@ -180,7 +180,7 @@ func (m *Machine) controlExited(h machine.Host, e machine.Exit) {
 	}
 	control.LogExit(h, kind, string(phase), e, success)
 	switch s.Sub {
-	case Reload, ReloadSignal, ReloadNotify, ReloadPost:
+	case RefreshExtensions, RefreshCredentials, Reload, ReloadSignal, ReloadNotify, ReloadPost:
 		// A failed reload leaves the service as it is.
 	default:
 		s.fail(result)
@@ -224,6 +224,8 @@ func (m *Machine) controlGone(h machine.Host, result string) {
 		} else {
 			m.enterSignal(h, StopSigterm, result)
 		}
+	case RefreshExtensions, RefreshCredentials:
+		m.refreshed(h, result)
 	case Reload, ReloadSignal, ReloadNotify, ReloadPost:
 		m.reloadCommandsDone(h, result)
 	case Stop:

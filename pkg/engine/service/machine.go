@@ -48,7 +48,7 @@ func (m *Machine) startJob(h machine.Host) machine.Answer {
 	switch m.s.Sub {
 	case Condition, StartPre, Start, StartPost:
 		return machine.Accepted
-	case Running, Exited, Reload, ReloadSignal, ReloadNotify, ReloadPost:
+	case Running, Exited, RefreshExtensions, RefreshCredentials, Reload, ReloadSignal, ReloadNotify, ReloadPost:
 		return machine.Already
 	case Stop, StopWatchdog, StopSigterm, StopSigkill, StopPost, FinalWatchdog, FinalSigterm, FinalSigkill, Cleaning:
 		return machine.Again
@@ -114,7 +114,7 @@ func (m *Machine) stopJob(h machine.Host) machine.Answer {
 		m.setState(h, m.deadState(h.Unit()))
 		h.Emit(machine.ReleaseRuntime{Unit: h.Unit().Name, Restarting: m.willRestart(h)})
 		m.unwatchBusName(h)
-	case Condition, StartPre, Start, StartPost, Reload, ReloadSignal, ReloadNotify, ReloadPost, StopWatchdog:
+	case Condition, StartPre, Start, StartPost, RefreshExtensions, RefreshCredentials, Reload, ReloadSignal, ReloadNotify, ReloadPost, StopWatchdog:
 		// Something is on its way: no ExecStop=, straight to the signals.
 		m.enterSignal(h, StopSigterm, ResultSuccess)
 	case Cleaning:
@@ -146,16 +146,16 @@ func (m *Machine) reloadJob(h machine.Host) machine.Answer {
 	case Running, Exited:
 		m.enterReload(h)
 		return machine.Accepted
-	case Reload, ReloadSignal, ReloadNotify, ReloadPost:
+	case RefreshExtensions, RefreshCredentials, Reload, ReloadSignal, ReloadNotify, ReloadPost:
 		return machine.Again
 	}
 	return machine.Invalid
 }
 
-// CanReload reports whether the service has a way to reload: ExecReload= or Type=notify-reload.
+// CanReload reports whether the service has a way to reload: ExecReload=, Type=notify-reload or something that RefreshOnReload= is about.
 func (m *Machine) CanReload(cfg *unit.Unit) bool {
 	svc := cfg.GetService()
-	return len(svc.ExecReload) > 0 || typeOf(svc) == typeNotifyReload
+	return len(svc.ExecReload) > 0 || typeOf(svc) == typeNotifyReload || len(refreshes(cfg)) > 0
 }
 
 // ReloadFailed reports whether the last reload failed.

@@ -88,7 +88,7 @@ func (m *Machine) dropSlow(h machine.Host) {
 		keep = m.s.Sub == StartPost
 	case thenReloaded, thenSucceeded:
 		switch m.s.Sub {
-		case StartPost, Running, Reload, ReloadSignal, ReloadNotify, ReloadPost:
+		case StartPost, Running, RefreshExtensions, RefreshCredentials, Reload, ReloadSignal, ReloadNotify, ReloadPost:
 			keep = true
 		}
 	default:

@@ -29,7 +29,7 @@ func (m *Machine) notified(h machine.Host, n machine.Notify) {
 
 func (m *Machine) mainMayChange() bool {
 	switch m.s.Sub {
-	case Start, StartPost, Running, Reload, ReloadSignal, ReloadNotify, ReloadPost:
+	case Start, StartPost, Running, RefreshExtensions, RefreshCredentials, Reload, ReloadSignal, ReloadNotify, ReloadPost:
 		return true
 	}
 	return false

@@ -246,7 +246,7 @@ func (m *Machine) spawnRefused(h machine.Host, p *Pending) {
 		} else {
 			m.enterStop(h, ResultResources)
 		}
-	case machine.ExecReload, machine.ExecReloadPost:
+	case machine.RefreshExtensions, machine.RefreshCredentials, machine.ExecReload, machine.ExecReloadPost:
 		m.s.ReloadResult = ResultResources
 		m.enterRunning(h, ResultSuccess)
 	case machine.ExecStop:

@@ -18,6 +18,8 @@ const (
 	StartPost               SubState = "start-post"
 	Running                 SubState = "running"
 	Exited                  SubState = "exited"
+	RefreshExtensions       SubState = "refresh-extensions"
+	RefreshCredentials      SubState = "refresh-credentials"
 	Reload                  SubState = "reload"
 	ReloadSignal            SubState = "reload-signal"
 	ReloadNotify            SubState = "reload-notify"
@@ -79,6 +81,8 @@ var states = map[SubState]facts{
 	StartPost:               {active: act, idle: up, timer: startTimer, main: true, control: true, watchdog: true},
 	Running:                 {active: up, timer: runtimeTimer, main: true, watchdog: true},
 	Exited:                  {active: up, down: true},
+	RefreshExtensions:       {active: machine.Refreshing, timer: startTimer, main: true, control: true, watchdog: true},
+	RefreshCredentials:      {active: machine.Refreshing, timer: startTimer, main: true, control: true, watchdog: true},
 	Reload:                  {active: rel, timer: startTimer, main: true, control: true, watchdog: true},
 	ReloadSignal:            {active: rel, timer: startTimer, main: true, control: true, watchdog: true},
 	ReloadNotify:            {active: rel, timer: startTimer, main: true, control: true, watchdog: true},
@@ -125,12 +129,15 @@ var phaseState = map[machine.Phase]SubState{
 	machine.ExecReloadPost: ReloadPost,
 	machine.ExecStop:       Stop,
 	machine.ExecStopPost:   StopPost,
+
+	machine.RefreshExtensions:  RefreshExtensions,
+	machine.RefreshCredentials: RefreshCredentials,
 }
 
 // SubStates lists all sub-states, sorted by life cycle.
 func SubStates() []SubState {
 	return []SubState{
-		Dead, Condition, StartPre, Start, StartPost, Running, Exited, Reload, ReloadSignal, ReloadNotify, ReloadPost,
+		Dead, Condition, StartPre, Start, StartPost, Running, Exited, RefreshExtensions, RefreshCredentials, Reload, ReloadSignal, ReloadNotify, ReloadPost,
 		Stop, StopWatchdog, StopSigterm, StopSigkill, StopPost, FinalWatchdog, FinalSigterm, FinalSigkill, Failed,
 		DeadBeforeAutoRestart, FailedBeforeAutoRestart, DeadResourcesPinned, AutoRestart, AutoRestartQueued, Cleaning,
 	}

@@ -78,7 +78,7 @@ func (m *Machine) timedOut(h machine.Host) {
 	case Running:
 		h.Log(control.LogWarning, "", "Service reached runtime time limit. Stopping.")
 		m.enterStop(h, ResultTimeout)
-	case Reload, ReloadSignal, ReloadNotify, ReloadPost:
+	case RefreshExtensions, RefreshCredentials, Reload, ReloadSignal, ReloadNotify, ReloadPost:
 		h.Log(control.LogWarning, "", "Reload operation timed out. Killing reload process.")
 		if m.s.ControlPID != 0 {
 			h.Emit(machine.Kill{Unit: h.Unit().Name, Signal: 9, ControlPID: m.s.ControlPID, Log: true})

@@ -69,6 +69,9 @@ func randomConfig(r *random) string {
 	line(50, "FileDescriptorStorePreserve=%s", r.pick("yes", "no"))
 	line(30, "StateDirectory=x")
 	line(20, "TimeoutCleanSec=4s")
+	line(40, "RefreshOnReload=%s", r.pick("extensions credentials", "extensions", "credentials"))
+	line(40, "SetCredential=a")
+	line(40, "ExtensionDirectories=/x")
 	return b.String()
 }
 

@@ -326,7 +326,7 @@ func (w *world) advance(usec uint64) {
 func parseUnit(t *testing.T, text string) *unit.Unit {
 	t.Helper()
 	u := unit.New("t.service", nil)
-	svc, kill, exec := *u.GetService(), *u.GetKill(), *u.GetExec()
+	svc, kill, exec, sandbox := *u.GetService(), *u.GetKill(), *u.GetExec(), *u.GetSandbox()
 	detach(&svc)
 	detach(&kill)
 	detach(&exec)
@@ -339,7 +339,7 @@ func parseUnit(t *testing.T, text string) *unit.Unit {
 		if !ok {
 			t.Fatalf("bad configuration line %q", line)
 		}
-		if !setField(t, &svc, key, val) && !setField(t, &kill, key, val) && !setField(t, &exec, key, val) {
+		if !setField(t, &svc, key, val) && !setField(t, &kill, key, val) && !setField(t, &exec, key, val) && !setField(t, &sandbox, key, val) {
 			t.Fatalf("unknown key %q", key)
 		}
 		switch key {
@@ -351,6 +351,7 @@ func parseUnit(t *testing.T, text string) *unit.Unit {
 			svc.NotifyAccessSet = true
 		}
 	}
+	exec.Sandbox = &sandbox
 	u.Service, u.Kill, u.Exec = &svc, &kill, &exec
 	return u
 }
@@ -415,6 +416,10 @@ func setField(t *testing.T, block any, key, val string) bool {
 			t.Fatal(err)
 		}
 		*p = set
+	case *[]string:
+		*p = append(*p, strings.Fields(val)...)
+	case *[]unit.CredentialData:
+		*p = append(*p, unit.CredentialData{ID: val})
 	case *unit.Directory:
 		p.Items = append(p.Items, unit.DirectoryItem{Path: val})
 	default:

@@ -19,3 +19,7 @@ type LiveMount struct {
 	MakeTarget          bool
 	Image               *Image // what Source is, nil for a file or directory
 }
+
+// Refresh makes anew what a service that runs was given when it started, in its mount namespace: the first of FDs is a pidfd of its main process.
+// Credentials are those of the plan, or else its extensions are meant. A plan with it executes nothing.
+type Refresh struct{ Credentials bool }

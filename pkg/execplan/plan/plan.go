@@ -110,6 +110,7 @@ type Plan struct {
 	Cleanup     *Cleanup   // instead of executing anything
 	Live        *LiveMount // likewise
 	Sockets     *Sockets   // likewise
+	Refresh     *Refresh   // likewise
 	Sandbox     *Sandbox
 }
 
