@@ -83,7 +83,7 @@ func TestUnsupported(t *testing.T) {
 		setting string
 		set     func(f *fixture)
 	}{
-		{"BPFDelegateMaps", func(f *fixture) { f.s.BPFDelegateMaps = "any" }},
+		{"RuntimeDirectoryQuota", func(f *fixture) { f.e.RuntimeDirectory.Quota.Set = true }},
 	} {
 		f := newFixture()
 		name.set(f)

@@ -16,10 +16,6 @@ var missing = []struct {
 	name string
 	set  func(e *unit.Exec, s *unit.Sandbox) bool
 }{
-	{"BPFDelegateCommands", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegateCommands != "" }},
-	{"BPFDelegateMaps", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegateMaps != "" }},
-	{"BPFDelegatePrograms", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegatePrograms != "" }},
-	{"BPFDelegateAttachments", func(_ *unit.Exec, s *unit.Sandbox) bool { return s.BPFDelegateAttachments != "" }},
 	{"RuntimeDirectoryQuota", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.RuntimeDirectory.Quota.Set }},
 }
 

@@ -46,6 +46,9 @@ func (b *builder) sandbox() error {
 		MountAPIVFS:    s.MountAPIVFS.Or(b.ownRoot()),
 		BindLogSockets: s.BindLogSockets.Or(b.ownRoot()) && b.ownRoot(),
 	}
+	if err := delegateBPF(s, p); err != nil {
+		return err
+	}
 	for _, l := range []struct {
 		setting string
 		from    []string

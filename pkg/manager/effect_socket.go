@@ -99,6 +99,9 @@ func (m *Manager) listen(e machine.OpenSockets, s *unit.Socket, opt listen.Optio
 			}
 			home = err
 		}
+		if s.SELinuxContextFromNet && unix.Access("/sys/fs/selinux/enforce", unix.F_OK) == nil {
+			*warnings = append(*warnings, "SELinuxContextFromNet= has no effect: services for connections run in their own context.")
+		}
 		ports, err := listen.Open(s, opt)
 		err = errors.Join(home, err)
 		return func() {

@@ -158,7 +158,13 @@ func (l *ruleList) protect(s *plan.Sandbox) {
 		}
 	}
 	if s.PrivateBPF {
-		l.add(entry{setting: "PrivateBPF", kind: bpfFS, path: "/sys/fs/bpf"})
+		options := []string{"mode=0700"}
+		if !delegatesBPF(s) {
+			for _, o := range s.BPFOptions {
+				options = append(options, o.Name+"="+o.Value)
+			}
+		}
+		l.add(entry{setting: "PrivateBPF", kind: bpfFS, path: bpfDir, options: options})
 	}
 }
 

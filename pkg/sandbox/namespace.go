@@ -289,7 +289,7 @@ func (v *view) place(nothing *emptiness) *plan.Failure {
 		case cgroupFS:
 			err = mountCgroups(e.target)
 		case bpfFS:
-			err = mountNew("bpf", e.target, "mode=0700")
+			err = mountNew("bpf", e.target, e.options...)
 		case tmpFS:
 			if err = e.makeCovered(); err == nil {
 				err = mountTmpfs(e)

@@ -16,6 +16,7 @@ type run struct {
 	host  spawn.Host
 	list  kernel.OpList
 	idMap idMap
+	bpf   bpfHelper
 }
 
 // Step is one thing done before execve.
@@ -57,6 +58,7 @@ func Steps() []Step {
 		{"groups", nil, ops((*spawn.Ops).Groups)},
 		{"users", sandboxed(func(s *plan.Sandbox) bool { return isOn(s.PrivateUsers) || s.UsersPath != "" }), users},
 		{"delegated namespaces", sandboxed(func(s *plan.Sandbox) bool { return s.Delegated != 0 }), delegated},
+		{"delegated BPF", sandboxed(delegatesBPF), delegateBPF},
 		{"root", nil, ops((*spawn.Ops).Root)},
 		{"execute", nil, execute},
 	}

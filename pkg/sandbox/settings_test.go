@@ -1,6 +1,8 @@
 package sandbox_test
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
@@ -40,6 +42,87 @@ func TestNewerSettings(t *testing.T) {
 			c.set(s.exec)
 			expect(t, s.ok(), c.want)
 			s.tier(plan.TierExecutor)
+		})
+	}
+}
+
+// TestMemoryTHP asks the process how huge pages are switched off (prctl(2), PR_GET_THP_DISABLE): 1 all, 3 all but those asked for by madvise(2). A kernel
+// that can't do the latter makes the start fail.
+func TestMemoryTHP(t *testing.T) {
+	const exceptAdvised = 2
+	script := fmt.Sprintf(`perl -e 'print syscall(%d, %d, 0, 0, 0, 0), "\n"'`, unix.SYS_PRCTL, unix.PR_GET_THP_DISABLE)
+	for _, c := range []struct{ setting, want string }{{"inherit", "0"}, {"disable", "1"}, {"madvise", "3"}, {"system", "0"}} {
+		t.Run(c.setting, func(t *testing.T) {
+			s := newStart(t, script)
+			s.exec.Sandbox = sandboxWith(func(s *unit.Sandbox) { s.MemoryTHP = c.setting })
+			if c.setting == "madvise" {
+				err := unix.Prctl(unix.PR_SET_THP_DISABLE, 1, exceptAdvised, 0, 0)
+				if errors.Is(err, unix.EINVAL) {
+					s.fails(plan.ExitMemoryTHP, "MemoryTHP")
+					return
+				}
+				if err := errors.Join(err, unix.Prctl(unix.PR_SET_THP_DISABLE, 0, 0, 0, 0)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			expect(t, s.ok(), c.want)
+		})
+	}
+}
+
+// bpfDelegates says whether the kernel takes the options of a bpf file system that delegate (Linux 6.9).
+func bpfDelegates(t *testing.T) bool {
+	t.Helper()
+	fs, err := unix.Fsopen("bpf", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fs)
+	err = unix.FsconfigSetString(fs, "delegate_cmds", "0x1")
+	if err != nil && !errors.Is(err, unix.EINVAL) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+// TestBPFDelegation: what BPFDelegateCommands= and its neighbours name stands in the options of the file system, and a service with user and mount
+// namespaces of its own gets tokens for it (bpf(2), BPF_TOKEN_CREATE), and only then. A kernel that can't makes the start fail.
+func TestBPFDelegation(t *testing.T) {
+	const token = 36
+	// The kernel writes names where it knows its own types, else numbers.
+	script := fmt.Sprintf(`tail -n 1 /proc/mounts | tr " ," "\n\n" | grep ^delegate_
+perl -e 'use Fcntl; sysopen($d, "/sys/fs/bpf", O_RDONLY) or die; $a = pack("LL", 0, fileno($d)); $r = syscall(%d, %d, $a, 8); print $r < 0 ? "refused\n" : "token\n"'`, unix.SYS_BPF, token)
+	for _, c := range []struct {
+		setting, text, names, numbers string
+		userns                        bool
+	}{
+		{"Commands", "BPFMapCreate,BPFTokenCreate", "delegate_cmds=map_create:token_create\ntoken", "delegate_cmds=0x1000000001\ntoken", true},
+		{"Maps", "BPFMapTypeArray,BPFMapTypeRingbuf", "delegate_maps=array:ringbuf\ntoken", "delegate_maps=0x8000004\ntoken", true},
+		{"Programs", "BPFProgTypeTracing,BPFProgTypeXdp", "delegate_progs=xdp:tracing\ntoken", "delegate_progs=0x4000040\ntoken", true},
+		{"Attachments", "BPFFlowDissector,BPFNetfilter", "delegate_attachs=flow_dissector:netfilter\ntoken", "delegate_attachs=0x200000020000\ntoken", true},
+		{"Maps", "any", "delegate_maps=any\ntoken", "delegate_maps=any\ntoken", true},
+		{"Commands", "BPFMapCreate", "delegate_cmds=map_create\nrefused", "delegate_cmds=0x1\nrefused", false},
+		{"Commands", "", "refused", "refused", true},
+	} {
+		t.Run(fmt.Sprint(c.setting, c.text, c.userns), func(t *testing.T) {
+			s := newStart(t, script)
+			s.exec.Sandbox = sandboxWith(func(s *unit.Sandbox) {
+				s.PrivateBPF = "yes"
+				*map[string]*string{"Commands": &s.BPFDelegateCommands, "Maps": &s.BPFDelegateMaps, "Programs": &s.BPFDelegatePrograms, "Attachments": &s.BPFDelegateAttachments}[c.setting] = c.text
+				if c.userns {
+					s.PrivateUsers, s.DelegateNamespaces = "self", unix.CLONE_NEWNS
+				}
+			})
+			switch {
+			case c.text == "" || bpfDelegates(t):
+				if got := strings.TrimSpace(s.ok()); got != c.names && got != c.numbers {
+					t.Errorf("want %s, got %s", c.names, got)
+				}
+			case c.userns:
+				s.fails(plan.ExitBPF, "BPFDelegate"+c.setting)
+			default:
+				s.fails(plan.ExitNamespace, "PrivateBPF")
+			}
 		})
 	}
 }

@@ -25,6 +25,11 @@ func users(r *run) *plan.Failure {
 		return joinUsers(r.p.Sandbox.UsersPath)
 	}
 	fail := func(err error) *plan.Failure { return failed(plan.ExitUser, "PrivateUsers", "", err) }
+	if delegatesBPF(r.p.Sandbox) {
+		if err := r.bpf.start(r.p.Sandbox.BPFOptions); err != nil {
+			return failed(plan.ExitBPF, "BPFDelegateCommands", "", err)
+		}
+	}
 	uidMap, gidMap := idMaps(r.p)
 	var ready, done [2]int
 	if err := errors.Join(unix.Pipe2(ready[:], unix.O_CLOEXEC), unix.Pipe2(done[:], unix.O_CLOEXEC)); err != nil {

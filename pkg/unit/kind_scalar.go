@@ -181,6 +181,14 @@ func kRawChecked(what string, valid func(s string) bool) *kind[string] {
 	}, same, busEnum)
 }
 
+// kBPFNames is a list of names of an enumeration of bpf(2), or any.
+func kBPFNames(kind value.BPFKind) *kind[string] {
+	return kRawChecked("list of BPF names", func(s string) bool {
+		_, err := value.ParseBPF(kind, s)
+		return err == nil
+	})
+}
+
 // kEnumNoBus is kEnum without a property.
 func kEnumNoBus(words ...string) *kind[string] {
 	return simple("one of "+enumDoc(words), enumParser(words), same)

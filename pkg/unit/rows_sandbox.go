@@ -1,17 +1,19 @@
 package unit
 
+import "github.com/muster-init/muster/pkg/unit/value"
+
 func sandboxRows() []*Row {
 	return []*Row{
 		row(InExec, "AppArmorProfile", kLabel(false), inSandbox(func(b *Sandbox) *Label { return &b.AppArmorProfile }),
 			"AppArmor profile of the processes.", "-web", since(210), settable, full),
-		row(InExec, "BPFDelegateAttachments", kRawString, inSandbox(func(b *Sandbox) *string { return &b.BPFDelegateAttachments }),
-			"BPF attach types handed over with PrivateBPF=.", "BPFCgroupInetIngress", since(258), unsupported),
-		row(InExec, "BPFDelegateCommands", kRawString, inSandbox(func(b *Sandbox) *string { return &b.BPFDelegateCommands }),
-			"BPF commands handed over with PrivateBPF=.", "BPFMapCreate", since(258), unsupported),
-		row(InExec, "BPFDelegateMaps", kRawString, inSandbox(func(b *Sandbox) *string { return &b.BPFDelegateMaps }),
-			"BPF map types handed over with PrivateBPF=.", "BPFMapTypeArray", since(258), unsupported),
-		row(InExec, "BPFDelegatePrograms", kRawString, inSandbox(func(b *Sandbox) *string { return &b.BPFDelegatePrograms }),
-			"BPF program types handed over with PrivateBPF=.", "BPFProgTypeSocketFilter", since(258), unsupported),
+		row(InExec, "BPFDelegateAttachments", kBPFNames(value.BPFAttachments), inSandbox(func(b *Sandbox) *string { return &b.BPFDelegateAttachments }),
+			"BPF attach types handed over with PrivateBPF=.", "BPFCgroupInetIngress", since(258), full),
+		row(InExec, "BPFDelegateCommands", kBPFNames(value.BPFCommands), inSandbox(func(b *Sandbox) *string { return &b.BPFDelegateCommands }),
+			"BPF commands handed over with PrivateBPF=.", "BPFMapCreate", since(258), full),
+		row(InExec, "BPFDelegateMaps", kBPFNames(value.BPFMaps), inSandbox(func(b *Sandbox) *string { return &b.BPFDelegateMaps }),
+			"BPF map types handed over with PrivateBPF=.", "BPFMapTypeArray", since(258), full),
+		row(InExec, "BPFDelegatePrograms", kBPFNames(value.BPFPrograms), inSandbox(func(b *Sandbox) *string { return &b.BPFDelegatePrograms }),
+			"BPF program types handed over with PrivateBPF=.", "BPFProgTypeSocketFilter", since(258), full),
 		row(InExec, "DelegateNamespaces", kNamespaces(false), inSandbox(func(b *Sandbox) *uint64 { return &b.DelegateNamespaces }),
 			"Name spaces owned by the unit's user name space.", "mnt net", since(258), full),
 		row(InExec, "LockPersonality", kBool, inSandbox(func(b *Sandbox) *bool { return &b.LockPersonality }),
@@ -21,7 +23,7 @@ func sandboxRows() []*Row {
 		row(InExec, "MemoryKSM", kTristateNo, inSandbox(func(b *Sandbox) *Tristate { return &b.MemoryKSM }),
 			"Merge equal pages of memory.", "yes", since(254), settable, full),
 		row(InExec, "MemoryTHP", kEnum("inherit", "disable", "madvise", "system"), inSandbox(func(b *Sandbox) *string { return &b.MemoryTHP }),
-			"Use of huge pages.", "disable", since(260), partly("madvise is asked of the kernel; no test has seen it")),
+			"Use of huge pages.", "disable", since(260), full),
 		row(InExec, "Personality", kPersonality, inSandbox(func(b *Sandbox) *string { return &b.Personality }),
 			"Architecture that uname(2) reports.", "x86", since(209), settable, full),
 		row(InExec, "PrivateBPF", kBoolEnum(one1(busEnum), "no", "yes"), inSandbox(func(b *Sandbox) *string { return &b.PrivateBPF }),

@@ -87,7 +87,7 @@ func socketOwnRows() []*Row {
 		row(InSocket, "ReusePort", kBool, inSocket(func(b *Socket) *bool { return &b.ReusePort }),
 			"Several sockets may share the port.", "yes", since(209), settable, full),
 		row(InSocket, "SELinuxContextFromNet", kBoolSet, inSocket(func(b *Socket) *bool { return &b.SELinuxContextFromNet }),
-			"Take the SELinux context of the service from the peer.", "yes", since(217), settable, accepted("SELinux is not supported yet")),
+			"Take the SELinux context of the service from the peer.", "yes", since(217), settable, partly("without SELinux in the kernel nothing is to do, as with systemd; with it, services don't get the context of the peer, which is logged")),
 		row(InSocket, "SendBuffer", kSize, inSocket(func(b *Socket) *uint64 { return &b.SendBuffer }),
 			"Size of the send buffer.", "8M", since(1), settable, full),
 		row(InSocket, "Service", required(kUnitName(TypeService)), inSocket(func(b *Socket) *string { return &b.Service }),

@@ -24,7 +24,8 @@ type Sandbox struct {
 	Delegated        uint64 // CLONE_NEW… that belong to the user namespace
 	PrivatePIDs      bool
 	PrivateBPF       bool
-	PressurePath     string // stays writable in control groups that aren't: memory.pressure of the unit
+	BPFOptions       []MountOption // what the file system of PrivateBPF= delegates
+	PressurePath     string        // stays writable in control groups that aren't: memory.pressure of the unit
 	NetworkPath      string
 	IPCPath          string
 	// The pairs of sockets that keep the namespaces of PrivateNetwork= and PrivateIPC= for all processes of the unit; 0: none.
@@ -53,6 +54,9 @@ type Sandbox struct {
 	ExtensionImages      []Image
 	ExtensionDirectories []PathRule
 }
+
+// MountOption is one option of a file system, and the setting that it is of.
+type MountOption struct{ Name, Value, Setting string }
 
 // FileSystems are those that files may be opened on, or with Allow false may not, by their magic numbers.
 type FileSystems struct {
