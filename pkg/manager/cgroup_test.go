@@ -226,3 +226,14 @@ func TestBlockDevice(t *testing.T) {
 		t.Error("nothing is on no disk")
 	}
 }
+
+// A runtime that gets no further thread ends PID 1: no limit of tasks is for the group of the manager itself.
+func TestManagerWithoutTasksMax(t *testing.T) {
+	m, dir := fakeGroups(t, map[string]string{"init.scope": "[Scope]\nTasksMax=5\nCPUWeight=200\n"}, "init.scope")
+	if !m.cg.realize("init.scope") {
+		t.Fatal("not realized")
+	}
+	if got := written(t, dir+"/init.scope"); !strings.Contains(got, "cpu.weight=200") || strings.Contains(got, "pids.max") {
+		t.Errorf("written: %s", got)
+	}
+}

@@ -220,6 +220,10 @@ func (c *cgroups) realize(name string) (ok bool) {
 	g := c.inner[name]
 	r := resourcesOf(cfg, c.slicesOf(u.Config()), c.m.totals(), c.startup())
 	r.MemoryOOMGroup = diesTogether(u.Config())
+	if name == "init.scope" {
+		// DEVIATION: TasksMax= and DefaultTasksMax= are shown and not enforced on init.scope: a runtime that gets no further thread ends PID 1.
+		r.TasksMax = cgroup.Infinity
+	}
 	if g != nil {
 		r.IODevices = ioDevices(cfg, g.devices)
 	}
