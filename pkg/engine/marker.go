@@ -28,7 +28,7 @@ func (e *Engine) onMark(v machine.Mark) {
 	if marks = slices.Compact(marks); len(marks) == 0 {
 		marks = nil
 	}
-	if !slices.Equal(marks, u.Markers()) {
+	if !slices.Equal(marks, u.Markers()) && e.opt.SimulateFault != "markers" {
 		u.st().Markers = marks
 		e.touch(u)
 	}

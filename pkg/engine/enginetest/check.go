@@ -31,8 +31,10 @@ type checker struct {
 	starts     map[string][]uint64 // unit → when it was triggered, or began to start
 	activation map[string]string   // unit → its invocation
 	results    map[string]job.Result
-	lowered    map[string]bool // sockets whose configuration was changed
-	given      map[string]bool // paths that had something to do while a stop was queued
+	lowered    map[string]bool                // sockets whose configuration was changed
+	given      map[string]bool                // paths that had something to do while a stop was queued
+	marks      map[string]map[string]bool     // unit → what it is marked with
+	marking    map[machine.Reply]machine.Mark // requests that are not answered yet
 }
 
 // jobView is what the order rule needs to know of a job.
@@ -46,7 +48,8 @@ type jobView struct {
 func (c *checker) init(w *World) {
 	*c = checker{w: w, open: map[job.ID]string{}, states: map[string]machine.ActiveState{}, tokens: map[machine.Token]string{},
 		mirror: map[string][]byte{}, loaded: map[string]bool{}, asked: map[machine.Reply]machine.Event{}, refs: map[string][]string{},
-		moved: map[string]uint64{}, timers: map[string]*timerView{}, starts: map[string][]uint64{}, results: map[string]job.Result{}, given: map[string]bool{}, activation: map[string]string{}, lowered: map[string]bool{}}
+		moved: map[string]uint64{}, timers: map[string]*timerView{}, starts: map[string][]uint64{}, results: map[string]job.Result{}, given: map[string]bool{}, activation: map[string]string{}, lowered: map[string]bool{},
+		marks: map[string]map[string]bool{}, marking: map[machine.Reply]machine.Mark{}}
 	for _, u := range w.E.Units() {
 		c.loaded[u.Name()] = true
 	}
@@ -57,6 +60,7 @@ func (c *checker) init(w *World) {
 func (c *checker) restored() {
 	c.tokens = map[machine.Token]string{}
 	c.asked = map[machine.Reply]machine.Event{}
+	clear(c.marking)
 	c.ev, c.newJobs, c.unloaded = nil, nil, false
 	c.loaded = map[string]bool{}
 	for _, u := range c.w.E.Units() {
@@ -91,7 +95,7 @@ func (c *checker) after(ev machine.Event, effects []machine.Effect) error {
 			return err
 		}
 	}
-	for _, check := range []func() error{c.jobs, c.acyclic, c.units, c.apart, c.references, func() error { return first(c.w.E.Check()) }} {
+	for _, check := range []func() error{c.jobs, c.acyclic, c.units, c.apart, c.references, c.markers, func() error { return first(c.w.E.Check()) }} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -136,9 +140,15 @@ func (c *checker) effect(f machine.Effect) error {
 	case machine.UnitChanged:
 		old := c.states[v.Unit]
 		c.states[v.Unit] = v.Active
+		c.unmarked(v, old)
 		if !v.Properties {
 			return c.changedState(v, old)
 		}
+	case machine.SendReply:
+		if m, ok := c.marking[v.Reply]; ok && v.Err == nil {
+			c.marked(m)
+		}
+		delete(c.marking, v.Reply)
 	case machine.JobNew:
 		if v.ID <= c.lastID {
 			return violation(jobsAnnounced, "job id %d after %d", v.ID, c.lastID)

@@ -19,6 +19,8 @@ func (c *checker) request(ev machine.Event) {
 		c.asked[v.Reply] = v
 	case machine.StartTransient:
 		c.asked[v.Reply] = v
+	case machine.Mark:
+		c.marking[v.Reply] = v
 	case machine.ResetFailed:
 		if v.Unit == "" {
 			clear(c.starts)
@@ -56,6 +58,7 @@ func (c *checker) removedUnit(name string) error {
 	delete(c.moved, name)
 	delete(c.starts, name)
 	delete(c.timers, name)
+	delete(c.marks, name)
 	c.unloaded = true
 	if list := c.refs[name]; len(list) > 0 {
 		return violation(kept, "%s is unloaded while %v refer to it", name, list)

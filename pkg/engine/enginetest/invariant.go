@@ -55,5 +55,6 @@ var (
 	stampsTrue      = Invariant{"stamps are true", "a stamp of the future keeps a persistent timer from ever catching up"}
 	limitsHold      = Invariant{"limits hold", "a service that fails at once must not keep the machine busy"}
 	tablesFollowed  = Invariant{"units follow the kernel", "mounts, swap areas and devices come and go without asking"}
+	marksKept       = Invariant{"marks are kept", "a package that was updated marks what has to be restarted, and comes back for it later"}
 	pathsSeen       = Invariant{"files are seen", "a path unit that has missed a file waits for ever"}
 )

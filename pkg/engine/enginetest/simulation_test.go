@@ -115,6 +115,7 @@ func TestSimulationFindsFaults(t *testing.T) {
 		"start limit ignored":            {fault("start-limit"), "limits hold"},
 		"reference forgotten":            {fault("collect"), "kept while in use"},
 		"requirers of a dropped job":     {fault("requirers"), "conflicts are kept apart"},
+		"markers forgotten":              {fault("markers"), "marks are kept"},
 		"lost binding ignored":           {fault("bound"), "requirements are met"},
 		"exits lost":                     {without(half[machine.ProcessExited]()), ""},
 		"spawned process forgotten":      {without(half[machine.Spawned]()), ""},

@@ -249,6 +249,9 @@ func (w *World) act() error {
 	case k < 97:
 		return w.notifyLie()
 	case k < 98:
+		if w.rnd.P(30) {
+			return w.enqueueMarked()
+		}
 		return w.deliver(w.transient())
 	}
 	if w.opt.RestoreEvery > 0 && w.rnd.N(w.opt.RestoreEvery) == 0 {
@@ -312,6 +315,8 @@ func (w *World) request() machine.Event {
 		return w.setConfig(name, r)
 	case k < 98:
 		return machine.Freeze{Unit: name, Thaw: w.rnd.P(50), Reply: r}
+	case k < 99:
+		return w.mark(name, r)
 	}
 	return machine.Clean{Unit: name, Mask: []string{"all"}, Reply: r}
 }
