@@ -30,6 +30,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 const exitUsage = 64
@@ -71,7 +72,7 @@ func run(p *plan.Plan) *plan.Failure {
 	if f != nil {
 		return f
 	}
-	p.Env = plan.UnsetEnv(plan.MergeEnv(p.Env, s.environment()), p.PAM.UnsetEnv)
+	p.Env = plan.UnsetEnv(value.MergeEnvironment(p.Env, s.environment()), p.PAM.UnsetEnv)
 	if f := s.watch(p); f != nil {
 		return f
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
 	"github.com/muster-init/muster/pkg/unit"
+	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 // environment fills in Env, PidVars, SetEnv and UnsetEnv, and completes them
@@ -14,7 +15,7 @@ import (
 func (b *builder) environment() error {
 	b.p.PidFDIDs = b.ctx.ManagerPIDFDID != 0
 	own := b.unitEnv()
-	b.p.Env = plan.MergeEnv(b.ctx.ManagerEnv, own, b.ctx.Env, b.execEnv())
+	b.p.Env = value.MergeEnvironment(b.ctx.ManagerEnv, own, b.ctx.Env, b.execEnv())
 	if _, ok := plan.LookupEnv(b.p.Env, "PATH"); !ok {
 		b.p.Env = append(b.p.Env, "PATH="+DefaultPath)
 	}
@@ -29,7 +30,7 @@ func (b *builder) environment() error {
 			set = append(set, name+"="+v)
 		}
 	}
-	b.p.SetEnv = plan.MergeEnv(set, b.e.Environment)
+	b.p.SetEnv = value.MergeEnvironment(set, b.e.Environment)
 	b.p.UnsetEnv = b.e.UnsetEnvironment
 	for _, f := range b.e.EnvironmentFiles {
 		b.p.EnvFiles = append(b.p.EnvFiles, plan.EnvFile{Path: f.Path, Optional: f.Optional})

@@ -190,10 +190,10 @@ func (i *Image) hashUse() string {
 	return "root"
 }
 
-// maxHash bounds files and attributes with a root hash, maxSignature those with a signature, in bytes.
+// MaxHash bounds files and attributes with a root hash, MaxSignature those with a signature, in bytes.
 const (
-	maxHash      = 1024
-	maxSignature = 64 << 10
+	MaxHash      = 1024
+	MaxSignature = 64 << 10
 )
 
 // findHash looks for what the unit doesn't say: in attributes of the image and in files beside it.
@@ -213,7 +213,7 @@ func (i *Image) findHash() error {
 		}
 		text := attribute(i.fd, "user.verity."+use+"hash")
 		if text == "" {
-			data, err := readSmall(base+"."+use+"hash", maxHash)
+			data, err := readSmall(base+"."+use+"hash", MaxHash)
 			if err != nil && err != unix.ENOENT {
 				return fmt.Errorf("%s.%shash: %w", base, use, err)
 			}
@@ -232,7 +232,7 @@ func (i *Image) findHash() error {
 		return nil
 	}
 	if v.Signature == nil {
-		data, err := readSmall(base+"."+i.hashUse()+"hash.p7s", maxSignature)
+		data, err := readSmall(base+"."+i.hashUse()+"hash.p7s", MaxSignature)
 		if err != nil && err != unix.ENOENT {
 			return err
 		}
@@ -290,7 +290,7 @@ func (i *Image) signatureOf(table []partition) error {
 		if p.hidden || p.use != "root-verity-sig" && p.use != "usr-verity-sig" || v.RootHash != nil && v.Signature != nil {
 			continue
 		}
-		text := make([]byte, min(p.size, maxSignature))
+		text := make([]byte, min(p.size, MaxSignature))
 		if err := readAt(i.fd, p.area, text, 0); err != nil {
 			return err
 		}
@@ -325,7 +325,7 @@ func member(object, name string) string {
 }
 
 func attribute(fd int, name string) string {
-	var buf [maxHash]byte
+	var buf [MaxHash]byte
 	n, err := unix.Fgetxattr(fd, name, buf[:])
 	if err != nil {
 		return ""

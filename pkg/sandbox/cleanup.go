@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"strings"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
@@ -29,7 +31,7 @@ func cleanup(p *plan.Plan) *plan.Failure {
 	for _, dir := range c.TmpDirs {
 		note("PrivateTmp", dir, spawn.RemovePrivateTmp(dir))
 	}
-	if i := lastSlash(c.Ephemeral); i > 0 {
+	if i := strings.LastIndexByte(c.Ephemeral, '/'); i > 0 {
 		note("RootEphemeral", c.Ephemeral, spawn.RemoveTree(c.Ephemeral[:i], c.Ephemeral[i+1:]))
 	}
 	if c.Credentials != "" {

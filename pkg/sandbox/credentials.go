@@ -70,7 +70,7 @@ func credentials(r *run) *plan.Failure {
 		return fail("credentials", c.Dir, err)
 	}
 	if there {
-		p.Env = plan.MergeEnv(p.Env, []string{"CREDENTIALS_DIRECTORY=" + c.Dir})
+		p.Env = value.MergeEnvironment(p.Env, []string{"CREDENTIALS_DIRECTORY=" + c.Dir})
 	}
 	return nil
 }

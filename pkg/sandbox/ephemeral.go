@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"path"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -10,8 +12,8 @@ import (
 //
 // DEVIATION: all commands of an activation run in the copy. systemd 257 runs only the first of them there, and those behind it in the original.
 func ephemeral(dir, source string) (string, error) {
-	trees := dir[:lastSlash(dir)]
-	if err := mkdirAll(trees[:lastSlash(trees)], 0o755); err != nil {
+	trees := path.Dir(dir)
+	if err := mkdirAll(path.Dir(trees), 0o755); err != nil {
 		return "", err
 	}
 	if err := unix.Mkdir(trees, 0o700); err != nil && err != unix.EEXIST {
@@ -58,15 +60,6 @@ func ephemeral(dir, source string) (string, error) {
 		return "", err
 	}
 	return dir + "/" + name, unix.Renameat(fd, part, fd, name)
-}
-
-func lastSlash(path string) int {
-	for i := len(path) - 1; i > 0; i-- {
-		if path[i] == '/' {
-			return i
-		}
-	}
-	return 0
 }
 
 // copier copies a tree with owners, modes, times, attributes and hard links. It stays on one file system.

@@ -15,12 +15,6 @@ import (
 // rootPlace is where the root of an image is mounted until it becomes the root.
 const rootPlace = "/run/systemd/mount-rootfs"
 
-// maxHash and maxSignature bound RootHash= and RootHashSignature= files, in bytes.
-const (
-	maxHash      = 1024
-	maxSignature = 64 << 10
-)
-
 // openImages opens what will be written to, by way of the host's mounts: one that is open for writing by way of ours couldn't be made read-only.
 func (v *view) openImages(p *plan.Plan) *plan.Failure {
 	s := p.Sandbox
@@ -98,7 +92,7 @@ func openImage(im *plan.Image, path string, grow bool) (*image.Image, error) {
 		}
 	}
 	if im.RootHashPath != "" {
-		text, err := readFile(im.RootHashPath, maxHash)
+		text, err := readFile(im.RootHashPath, image.MaxHash)
 		if err == nil {
 			req.Verity.RootHash, err = hex.DecodeString(strings.TrimSpace(string(text)))
 		}
@@ -108,7 +102,7 @@ func openImage(im *plan.Image, path string, grow bool) (*image.Image, error) {
 	}
 	if im.SignaturePath != "" {
 		var err error
-		if req.Verity.Signature, err = readFile(im.SignaturePath, maxSignature); err != nil {
+		if req.Verity.Signature, err = readFile(im.SignaturePath, image.MaxSignature); err != nil {
 			return nil, fmt.Errorf("%s: %w", im.SignaturePath, err)
 		}
 	}

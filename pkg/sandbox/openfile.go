@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 // openFiles opens OpenFile= with the rights of the manager, before the service
@@ -27,7 +28,7 @@ func openFiles(r *run) *plan.Failure {
 	}
 	if n := len(p.FDs); n > 0 {
 		p.ListenVars()
-		p.Env = plan.MergeEnv(p.Env, []string{"LISTEN_FDS=" + strconv.Itoa(n), "LISTEN_FDNAMES=" + strings.Join(names, ":")})
+		p.Env = value.MergeEnvironment(p.Env, []string{"LISTEN_FDS=" + strconv.Itoa(n), "LISTEN_FDNAMES=" + strings.Join(names, ":")})
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -212,8 +213,8 @@ func (s *stack) throwAway(p *plan.Plan) error {
 			s.layers = append(s.layers, layer{path: s.rw + "/data"})
 		}
 	}
-	trees := dir[:lastSlash(dir)]
-	if err := mkdirAll(trees[:lastSlash(trees)], 0o755); err != nil {
+	trees := path.Dir(dir)
+	if err := mkdirAll(path.Dir(trees), 0o755); err != nil {
 		return err
 	}
 	for _, made := range []string{trees, dir, dir + "/rw"} {

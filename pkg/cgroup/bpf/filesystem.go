@@ -2,7 +2,6 @@ package bpf
 
 import (
 	"fmt"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,7 +41,7 @@ func RestrictFileSystems(dir int, magic []uint32, allow bool) error {
 	if err != nil {
 		return err
 	}
-	p, err := loadHook(namePrefix+"filesystems", hook, code)
+	p, err := loadFor(namePrefix+"filesystems", progTypeLSM, attachLSMCgroup, hook, gplLicense, code)
 	if err != nil {
 		return err
 	}
@@ -73,30 +72,4 @@ func fileSystemCode(t *types, magic []uint32, allow bool) ([]instruction, error)
 	a.land(found...)
 	a.verdict(yes)
 	return a.code, nil
-}
-
-// hookAttr is the head of the argument of BPF_PROG_LOAD as far as programs for hooks need it.
-type hookAttr struct {
-	loadAttr
-	btf, funcSize              uint32
-	funcs                      unsafe.Pointer
-	funcCount, lineSize        uint32
-	lines                      unsafe.Pointer
-	lineCount, hook, target, _ uint32
-}
-
-func loadHook(name string, hook uint32, code []instruction) (Program, error) {
-	attr := hookAttr{loadAttr: loadAttr{
-		progType: progTypeLSM, count: uint32(len(code)), code: unsafe.Pointer(&code[0]), license: unsafe.Pointer(&gplLicense[0]),
-		name: objectName(name), expectedAttachsTo: uint32(attachLSMCgroup),
-	}, hook: hook}
-	fd, err := call(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
-	if err != nil {
-		log := make([]byte, verifierLogBytes)
-		attr.logLevel, attr.logSize, attr.log = 1, verifierLogBytes, unsafe.Pointer(&log[0])
-		if fd, err = call(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
-			return Program{fd: -1}, &LoadError{Name: name, Log: lastLine(unix.ByteSliceToString(log)), Err: err}
-		}
-	}
-	return Program{fd, name}, nil
 }

@@ -32,7 +32,7 @@ func objectName(name string) (b [16]byte) {
 }
 
 // license of the programs. Nothing called by them is reserved to the GPL.
-var license = [...]byte{'M', 'I', 'T', 0}
+var license = []byte("MIT\x00")
 
 const verifierLogBytes = 64 << 10
 
@@ -45,6 +45,7 @@ type Program struct {
 // Close closes the descriptor.
 func (p Program) Close() { _ = unix.Close(p.fd) }
 
+// loadAttr is the head of the argument of BPF_PROG_LOAD; what is behind expectedAttachsTo is for programs of the kernel's own functions.
 type loadAttr struct {
 	progType, count            uint32
 	code, license              unsafe.Pointer
@@ -53,13 +54,23 @@ type loadAttr struct {
 	kernelVersion, flags       uint32
 	name                       [16]byte
 	ifindex, expectedAttachsTo uint32
+	btf, funcSize              uint32
+	funcs                      unsafe.Pointer
+	funcCount, lineSize        uint32
+	lines                      unsafe.Pointer
+	lineCount, hook, target, _ uint32
 }
 
-// load gives a program to the kernel. The error of one that the verifier refuses has the last line of its log.
+// load gives a program to the kernel.
 func load(name string, progType uint32, expected AttachType, code []instruction) (Program, error) {
+	return loadFor(name, progType, expected, 0, license, code)
+}
+
+// loadFor is load for a function of the kernel, by its BTF id, 0 none. The error of a program that the verifier refuses has the last line of its log.
+func loadFor(name string, progType uint32, expected AttachType, hook uint32, license []byte, code []instruction) (Program, error) {
 	attr := loadAttr{
 		progType: progType, count: uint32(len(code)), code: unsafe.Pointer(&code[0]), license: unsafe.Pointer(&license[0]),
-		name: objectName(name), expectedAttachsTo: uint32(expected),
+		name: objectName(name), expectedAttachsTo: uint32(expected), hook: hook,
 	}
 	fd, err := call(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	if err != nil && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EACCES)) {

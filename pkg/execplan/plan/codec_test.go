@@ -8,6 +8,8 @@ import (
 	"testing/quick"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 func TestRoundTrip(t *testing.T) {
@@ -66,7 +68,7 @@ func FuzzDecode(f *testing.F) {
 }
 
 func TestMergeEnv(t *testing.T) {
-	got := UnsetEnv(MergeEnv([]string{"A=1", "B=2", "bad", "=x"}, []string{"A=3", "C=4"}), []string{"B", "C=5"})
+	got := UnsetEnv(value.MergeEnvironment([]string{"A=1", "B=2", "bad", "=x"}, []string{"A=3", "C=4"}), []string{"B", "C=5"})
 	if d := cmp.Diff([]string{"A=3", "C=4"}, got); d != "" {
 		t.Error(d)
 	}

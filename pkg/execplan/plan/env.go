@@ -1,32 +1,10 @@
 package plan
 
-import "strings"
+import (
+	"strings"
 
-// MergeEnv puts layers of NAME=value assignments over each other: a name keeps
-// the place of its first and the value of its last assignment.
-func MergeEnv(layers ...[]string) []string {
-	n := 0
-	for _, l := range layers {
-		n += len(l)
-	}
-	out := make([]string, 0, n)
-	at := make(map[string]int, n)
-	for _, l := range layers {
-		for _, s := range l {
-			name, _, ok := strings.Cut(s, "=")
-			if !ok || name == "" {
-				continue
-			}
-			if i, ok := at[name]; ok {
-				out[i] = s
-				continue
-			}
-			at[name] = len(out)
-			out = append(out, s)
-		}
-	}
-	return out
-}
+	"github.com/muster-init/muster/pkg/unit/value"
+)
 
 // UnsetEnv takes away what list names: NAME, or NAME=value for that value only.
 func UnsetEnv(env, list []string) []string {
@@ -69,8 +47,8 @@ func (p *Plan) ListenVars() {
 // and what was read from EnvFiles, and UnsetEnv goes away. Variables whose
 // value is only known in the child give way to explicit ones of the same name.
 func (p *Plan) CompleteEnv(user, files []string) {
-	over := MergeEnv(p.SetEnv, files)
-	p.Env = UnsetEnv(MergeEnv(p.Env, user, over), p.UnsetEnv)
+	over := value.MergeEnvironment(p.SetEnv, files)
+	p.Env = UnsetEnv(value.MergeEnvironment(p.Env, user, over), p.UnsetEnv)
 	stays := func(name string) bool {
 		if _, set := LookupEnv(over, name); set {
 			return false

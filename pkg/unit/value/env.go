@@ -209,22 +209,28 @@ func appendNew(list []string, s string) []string {
 	return append(list, s)
 }
 
-// MergeEnvironment puts further NAME=VALUE assignments over a block, of each variable the last one counts; the order of the block is kept.
-func MergeEnvironment(base, over []string) []string {
-	out := append([]string(nil), base...)
-	at := map[string]int{}
-	for i, e := range out {
-		name, _, _ := strings.Cut(e, "=")
-		at[name] = i
+// MergeEnvironment puts layers of NAME=value assignments over each other: a name keeps the place of its first and the value of its last assignment. What
+// is no assignment is left out.
+func MergeEnvironment(layers ...[]string) []string {
+	n := 0
+	for _, l := range layers {
+		n += len(l)
 	}
-	for _, e := range over {
-		name, _, _ := strings.Cut(e, "=")
-		if i, ok := at[name]; ok {
-			out[i] = e
-			continue
+	out := make([]string, 0, n)
+	at := make(map[string]int, n)
+	for _, l := range layers {
+		for _, s := range l {
+			name, _, ok := strings.Cut(s, "=")
+			if !ok || name == "" {
+				continue
+			}
+			if i, ok := at[name]; ok {
+				out[i] = s
+				continue
+			}
+			at[name] = len(out)
+			out = append(out, s)
 		}
-		at[name] = len(out)
-		out = append(out, e)
 	}
 	return out
 }

@@ -34,9 +34,9 @@ func TestExpandEnv(t *testing.T) {
 }
 
 func TestMergeEnvironment(t *testing.T) {
-	base := []string{"A=1", "B=2"}
-	got := MergeEnvironment(base, []string{"B=3", "C=4", "C=5", "A"})
-	if want := []string{"A", "B=3", "C=5"}; !slices.Equal(got, want) {
+	base := []string{"A=1", "B=2", "A=6"}
+	got := MergeEnvironment(base, []string{"B=3", "C=4", "C=5", "A", "=x"})
+	if want := []string{"A=6", "B=3", "C=5"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if base[1] != "B=2" {
