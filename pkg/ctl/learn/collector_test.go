@@ -82,6 +82,9 @@ func observe(t *testing.T, script string) *Observation {
 			t.Fatal(err)
 		}
 	}
+	if err := c.Drain(time.Second); err != nil { // what there was no turn for yet
+		t.Fatal(err)
+	}
 	o, err := c.Seen()
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +94,7 @@ func observe(t *testing.T, script string) *Observation {
 
 func TestCollector(t *testing.T) {
 	out := t.TempDir()
-	o := observe(t, `echo x >`+out+`/made; mkdir `+out+`/dir; cat /etc/hostname /home/none 2>/dev/null; ls /root >/dev/null; sleep 0.3; echo late >relative; sleep 0.3
+	o := observe(t, `echo x >`+out+`/made; mkdir `+out+`/dir; cat /etc/hostname /home/none 2>/dev/null; ls /root >/dev/null; sleep 0.3; echo late >relative; sleep 2
 perl -e 'socket(my $s, 2, 1, 0); socket(my $n, 16, 3, 0); syscall(9, 0, 4096, 7, 0x22, -1, 0)'; chown 1 `+out+`/made; unshare -u true`)
 	for _, name := range []string{"openat", "execve", "read", "write", "socket", "mmap", "unshare"} {
 		if o.Calls[name] == 0 {
