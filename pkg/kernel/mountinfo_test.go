@@ -142,7 +142,7 @@ func mountAndLook(t *testing.T, dir string) error {
 	if err := MountFS("my source", dir, "tmpfs", 0, "size=4k"); err != nil {
 		return err
 	}
-	ready, err := p.Wait(2_000_000)
+	ready, err := waited(p, 2_000_000)
 	if err != nil || len(ready) != 1 || ready[0].Events&unix.EPOLLPRI == 0 {
 		t.Errorf("%+v %v", ready, err)
 	}
