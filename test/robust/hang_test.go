@@ -151,6 +151,42 @@ func TestHangingUnitDirectories(t *testing.T) {
 	}
 }
 
+// TestHangingGenerators leaves a unit directory dead while generators look there, as that for SysV scripts does. They hang in the kernel, so the reload
+// takes until their time is over. Meanwhile everybody is answered and jobs run; then it names who hung, and what the other generators gave holds.
+func TestHangingGenerators(t *testing.T) {
+	b := withPayload(t, nil)
+	before := steady(t, b)
+	shell(t, b, `mkdir -p /etc/systemd/system-generators; printf '#!/bin/sh\nexec stat /usr/local/lib/systemd/system/x\n' >/etc/systemd/system-generators/looks
+		printf '#!/bin/sh\nprintf "[Service]\\\\nExecStart=/bin/true\\\\n" >"$1/given.service"\n' >/etc/systemd/system-generators/gives; chmod 755 /etc/systemd/system-generators/*`)
+	end := hang(t, b, "mute,/usr/local/lib/systemd/system")
+	shell(t, b, `systemd-run -q --unit=reloading bash -c '{ timeout 240 systemctl daemon-reload; echo $? >/run/reloaded; } >/run/reload.out 2>&1'`)
+	began := time.Now()
+	for ; time.Since(began) < 240*time.Second; time.Sleep(time.Second) {
+		answers(t, b, "generators hang")
+		shell(t, b, "timeout 15 systemctl restart load@1; timeout 15 systemctl stop load@1")
+		if strings.TrimSpace(shell(t, b, "cat /run/reloaded 2>/dev/null || true")) != "" {
+			break
+		}
+	}
+	if result := strings.TrimSpace(shell(t, b, "cat /run/reloaded /run/reload.out || true")); result != "0" {
+		t.Errorf("the reload ended with %q after %v", result, time.Since(began))
+	}
+	if took := time.Since(began); took < 80*time.Second {
+		t.Errorf("the reload took %v: did nothing hang?", took)
+	}
+	said := shell(t, b, "journalctl -b -o cat _PID=1 | grep -e generator -e looks || true")
+	if !strings.Contains(said, "looks: did not end in time") {
+		t.Errorf("the generator is not named: %s", said)
+	}
+	shell(t, b, "timeout 15 systemctl start given.service")
+	if after := steady(t, b); after != before {
+		t.Errorf("the services were disturbed:\n%s\nnow\n%s", before, after)
+	}
+	end()
+	shell(t, b, "rm /etc/systemd/system-generators/looks; timeout 25 systemctl daemon-reload; timeout 15 systemctl restart load@1")
+	t.Logf("%v: %s", time.Since(began), said)
+}
+
 // wait waits until a script succeeds: it should within the limit, and a machine with much else to do gets several times that.
 func wait(t *testing.T, b *box.Box, limit time.Duration, what, script string) {
 	t.Helper()
