@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
+	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/unit/value"
 )
 
@@ -24,8 +25,8 @@ type received struct {
 	data []byte
 }
 
-// importCredentials puts what the system was booted with where services and generators look for it: from a container manager, the kernel
-// command line (in a container our arguments), SMBIOS and QEMU's fw_cfg (systemd-creds(1), systemd(1) on $CREDENTIALS_DIRECTORY).
+// importCredentials puts what the system was booted with where services and generators look for it: from a container manager, the initrd, the
+// kernel command line (in a container our arguments), SMBIOS and QEMU's fw_cfg (systemd-creds(1), systemd(1) on $CREDENTIALS_DIRECTORY).
 func (m *Manager) importCredentials() error {
 	if !m.system || m.opt.Deserialize {
 		return nil
@@ -49,7 +50,11 @@ func (m *Manager) importCredentials() error {
 	}
 	list, problems := credentialsFrom(words)
 	if !m.container {
+		if vm := m.facts.Virtualization; vm == "qemu" || vm == "kvm" {
+			problems = append(problems, loadFirmwareModule())
+		}
 		list = append(list, firmwareCredentials()...)
+		list = append(list, initrdCredentials(handedByInitrd)...)
 	}
 	if len(list) > 0 {
 		if err := writeSystemCredentials(list); err != nil {
@@ -94,6 +99,68 @@ func newReceived(name, data string, binary bool) (received, error) {
 	}
 	raw, err := base64.StdEncoding.DecodeString(data)
 	return received{name, raw}, err
+}
+
+// handedByInitrd is where the initrd leaves credentials for the system that follows it.
+const handedByInitrd = "/run/credentials/@initrd"
+
+// initrdCredentials takes them from there: they are in one place afterwards.
+func initrdCredentials(dir string) (list []received) {
+	files, _ := os.ReadDir(dir)
+	for _, f := range files {
+		path := filepath.Join(dir, f.Name())
+		if info, err := f.Info(); err != nil || !info.Mode().IsRegular() || info.Size() > plan.MaxCredentials || !value.FilenameIsValid(f.Name()) {
+			continue
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		list = append(list, received{f.Name(), raw})
+		_ = os.Remove(path)
+	}
+	_ = os.Remove(dir)
+	return list
+}
+
+// moduleWaitMSec is how long the boot waits for a module.
+const moduleWaitMSec = 5000
+
+// loadFirmwareModule makes the kernel show what QEMU passes by fw_cfg, which nothing else would before the generators run.
+func loadFirmwareModule() error {
+	const shown, program, module = "/sys/firmware/qemu_fw_cfg", "/sbin/modprobe", "qemu_fw_cfg"
+	if unix.Access(shown, unix.F_OK) == nil || unix.Access(program, unix.X_OK) != nil {
+		return nil
+	}
+	var l kernel.OpList
+	for fd := range 3 {
+		l.OpenTo(plan.ExitStdin, "/dev/null", unix.O_RDWR, 0, fd)
+	}
+	l.CloexecFrom(plan.ExitFDs, 3)
+	l.Exec(plan.ExitExec, program, []string{"modprobe", "-q", "-b", "--", module}, []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"})
+	child, err := kernel.Spawn(&l, kernel.SpawnOptions{})
+	if err != nil {
+		return fmt.Errorf("module %s: %w", module, err)
+	}
+	defer unix.Close(child.PidFD)
+	fds := []unix.PollFd{{Fd: int32(child.PidFD), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, moduleWaitMSec)
+	for err == unix.EINTR {
+		n, err = unix.Poll(fds, moduleWaitMSec)
+	}
+	if n == 0 {
+		// The loop reaps it whenever it ends.
+		_ = unix.PidfdSendSignal(child.PidFD, unix.SIGKILL, nil, 0)
+		return fmt.Errorf("module %s: %w", module, unix.ETIMEDOUT)
+	}
+	var status unix.WaitStatus
+	for {
+		if _, err := unix.Wait4(child.Pid, &status, 0, nil); err != unix.EINTR {
+			break
+		}
+	}
+	child.Release()
+	return nil // there may be no such module, which modprobe doesn't say
 }
 
 // firmwareCredentials are those of SMBIOS type 11 strings and of fw_cfg.

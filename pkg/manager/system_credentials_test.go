@@ -1,6 +1,10 @@
 package manager
 
-import "testing"
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
 
 func TestCredentialsFrom(t *testing.T) {
 	list, problems := credentialsFrom([]string{
@@ -26,5 +30,28 @@ func TestSMBIOSCredentials(t *testing.T) {
 	}
 	for n := range raw {
 		smbiosCredentials(raw[:n]) // cut anywhere, it must not panic
+	}
+}
+
+func TestInitrdCredentials(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "@initrd")
+	if list := initrdCredentials(dir); len(list) != 0 {
+		t.Errorf("%v out of nothing", list)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "directory"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a.cred"), []byte("of the initrd"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	list := initrdCredentials(dir)
+	if len(list) != 1 || list[0].name != "a.cred" || string(list[0].data) != "of the initrd" {
+		t.Errorf("%v", list)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "a.cred")); err == nil {
+		t.Error("it is in two places")
 	}
 }

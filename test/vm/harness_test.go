@@ -245,7 +245,7 @@ func (h *harness) booted(t *testing.T, boots int) (*machine.Machine, error) {
 func (h *harness) boot(t *testing.T, own *spec, initrd []byte) (*machine.Machine, error) {
 	h.boots++
 	m, err := machine.Start(machine.Options{
-		Kernel: h.image.Kernel, Initrd: initrd, Root: h.image.Disk, Append: own.appended, Disks: own.disks, Devices: own.devices, Boots: own.boots, CPUs: own.cpus,
+		Kernel: h.image.Kernel, Initrd: initrd, Root: h.image.Disk, Append: own.appended, Disks: own.disks, Devices: own.devices, SMBIOS: own.smbios, FWCfg: own.fwcfg, Boots: own.boots, CPUs: own.cpus,
 	})
 	if err != nil {
 		return nil, err

@@ -23,6 +23,8 @@ import (
 //	disk=NAME,MB[,FS][,later]  a disk with that serial number; FS is ext4 or swap, with
 //	                        NAME as label; later: not there until `host plug NAME`
 //	device=TEXT             a further -device of qemu
+//	smbios=TEXT             a string of SMBIOS type 11
+//	fwcfg=TEXT              a -fw_cfg of qemu
 //	module=NAME             a kernel module that is there before the init
 //	cpus=N                  when it isn't one
 //	initrd=debian           boot with the initramfs that Debian's initramfs-tools made
@@ -39,6 +41,8 @@ type spec struct {
 	appended []string
 	disks    []machine.Disk
 	devices  []string
+	smbios   []string
+	fwcfg    []string
 	modules  []string
 	debian   bool
 	state    string
@@ -74,7 +78,7 @@ func (s *spec) shared() bool { return s.lines == 0 }
 
 // ordinary tells whether nothing of hardware, kernel and the state to reach is the scenario's own.
 func (s *spec) ordinary() bool {
-	return len(s.appended)+len(s.disks)+len(s.devices)+len(s.modules)+s.cpus == 0 && !s.debian && s.state == "running"
+	return len(s.appended)+len(s.disks)+len(s.devices)+len(s.smbios)+len(s.fwcfg)+len(s.modules)+s.cpus == 0 && !s.debian && s.state == "running"
 }
 
 // readSpec reads the file of a scenario, if it has one.
@@ -122,6 +126,10 @@ func (s *spec) line(line string) error {
 		s.disks = append(s.disks, disk)
 	case "device":
 		s.devices = append(s.devices, value)
+	case "smbios":
+		s.smbios = append(s.smbios, value)
+	case "fwcfg":
+		s.fwcfg = append(s.fwcfg, value)
 	case "module":
 		s.modules = append(s.modules, value)
 	case "initrd":

@@ -52,6 +52,8 @@ type Options struct {
 	Append  []string // kernel arguments
 	Disks   []Disk
 	Devices []string // -device arguments
+	SMBIOS  []string // strings of type 11 (OEM Strings)
+	FWCfg   []string // -fw_cfg arguments
 	CPUs    int      // 1 when not given: under emulation on a busy machine processors mostly wait for each other
 	Boots   int      // resets the machine may do and boot again; the next one ends it
 
@@ -192,6 +194,12 @@ func (m *Machine) arguments(options Options) ([]string, error) {
 	args = append(args, disks...)
 	for _, device := range options.Devices {
 		args = append(args, "-device", device)
+	}
+	for _, text := range options.SMBIOS {
+		args = append(args, "-smbios", "type=11,value="+strings.ReplaceAll(text, ",", ",,"))
+	}
+	for _, text := range options.FWCfg {
+		args = append(args, "-fw_cfg", text)
 	}
 	return args, nil
 }
