@@ -13,7 +13,8 @@ func execLeftovers(t unit.Type) []property {
 		return unitBool(name, bus.EmitsConst, func(*Server, *engine.Unit) bool { return false })
 	}
 	list := []property{
-		off("SameProcessGroup"),
+		// A process of the manager's group passes an automount point instead of waiting for itself (autofs).
+		unitBool("SameProcessGroup", bus.EmitsConst, func(*Server, *engine.Unit) bool { return t == unit.TypeMount }),
 		{name: "SyslogPriority", sig: "i", emits: bus.EmitsConst, unit: func(_ *Server, u *engine.Unit, e *bus.Encoder) {
 			x := u.Config().GetExec()
 			e.Int32(x.SyslogFacility<<3 | x.SyslogLevel)

@@ -6,6 +6,7 @@ import (
 	"github.com/muster-init/muster/pkg/engine/machine"
 	"github.com/muster-init/muster/pkg/engine/scope"
 	"github.com/muster-init/muster/pkg/engine/service"
+	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/unit"
 )
 
@@ -86,6 +87,28 @@ func success(r string) string {
 	return r
 }
 
+// identity is who a service with User=, Group= or DynamicUser= runs as: user and group of its main or control process, ^0 where that isn't known.
+func identity(u *engine.Unit) (uid, gid uint32) {
+	uid, gid = ^uint32(0), ^uint32(0)
+	x, st := u.Config().GetExec(), serviceState(u)
+	pid := st.MainPID
+	if pid == 0 {
+		pid = st.ControlPID
+	}
+	asUser := x.User != "" || x.DynamicUser
+	if pid == 0 || !asUser && x.Group == "" {
+		return uid, gid
+	}
+	status, err := kernel.ReadStatus(int(pid))
+	if err != nil {
+		return uid, gid
+	}
+	if asUser {
+		uid = status.UID[0]
+	}
+	return uid, status.GID[0]
+}
+
 // serviceRuntime are the run-time properties of services.
 func serviceRuntime() []property {
 	list := []property{
@@ -106,9 +129,15 @@ func serviceRuntime() []property {
 		serviceField("WatchdogTimestampMonotonic", "t", bus.EmitsNothing, func(s *service.State) uint64 { return s.Watchdog.Monotonic }, putUint64),
 		serviceMachine("NotifyAccess", "s", func(m *service.Machine, u *engine.Unit, e *bus.Encoder) { e.String(m.NotifyAccess(u.Config())) }),
 		serviceMachine("RestartUSecNext", "t", func(m *service.Machine, u *engine.Unit, e *bus.Encoder) { e.Uint64(m.RestartUSecNext(u.Config())) }),
-		serviceMachine("WatchdogUSec", "t", func(m *service.Machine, u *engine.Unit, e *bus.Encoder) { e.Uint64(m.WatchdogUSec(u.Config())) }),
-		unitUint32("UID", func(s *Server, u *engine.Unit) uint32 { return ^uint32(0) }),
-		unitUint32("GID", func(s *Server, u *engine.Unit) uint32 { return ^uint32(0) }),
+		serviceMachine("WatchdogUSec", "t", func(m *service.Machine, u *engine.Unit, e *bus.Encoder) {
+			if u.InactiveExit().Monotonic == 0 {
+				e.Uint64(unit.Infinity) // it holds from the start on
+				return
+			}
+			e.Uint64(m.WatchdogUSec(u.Config()))
+		}),
+		unitUint32("UID", func(_ *Server, u *engine.Unit) uint32 { uid, _ := identity(u); return uid }),
+		unitUint32("GID", func(_ *Server, u *engine.Unit) uint32 { _, gid := identity(u); return gid }),
 	}
 	return append(append(list, execMain()...), commandProperties()...)
 }

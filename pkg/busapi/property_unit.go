@@ -52,7 +52,7 @@ func unitRuntime() []property {
 		unitStrings("RequiresMountsFor", bus.EmitsConst, func(s *Server, u *engine.Unit) []string { return s.b.Engine().MountPaths(u, true) }),
 		unitStrings("WantsMountsFor", bus.EmitsConst, func(s *Server, u *engine.Unit) []string { return s.b.Engine().MountPaths(u, false) }),
 		unitStrings("CanClean", bus.EmitsConst, func(s *Server, u *engine.Unit) []string { return s.b.Engine().CanClean(u) }),
-		unitBool("CanFreeze", bus.EmitsConst, func(_ *Server, u *engine.Unit) bool { return canFreeze(u.Config().Type) }),
+		unitBool("CanFreeze", bus.EmitsConst, func(s *Server, u *engine.Unit) bool { return s.b.Engine().CanFreeze(u) }),
 		unitBool("CanLiveMount", bus.EmitsConst, func(s *Server, u *engine.Unit) bool { return s.b.CanLiveMount(u.Name()) }),
 		{name: "Job", sig: "(uo)", unit: writeUnitJob},
 		unitBool("NeedDaemonReload", bus.EmitsNothing, func(s *Server, u *engine.Unit) bool { return s.b.Loader().NeedReload(u.Config()) }),
@@ -100,10 +100,6 @@ func unitRuntime() []property {
 		list = append(list, unitStrings(t.String(), bus.EmitsConst, func(s *Server, u *engine.Unit) []string { return s.b.Engine().Deps(u, t) }))
 	}
 	return list
-}
-
-func canFreeze(t unit.Type) bool {
-	return t == unit.TypeService || t == unit.TypeScope || t == unit.TypeSlice
 }
 
 func writeUnitJob(_ *Server, u *engine.Unit, e *bus.Encoder) {

@@ -38,6 +38,7 @@ const (
 	shutdownTarget = "shutdown.target"
 	umountTarget   = "umount.target"
 	rootSlice      = "-.slice"
+	rootMount      = "-.mount"
 	journaldSocket = "systemd-journald.socket"
 	dbusSocket     = "dbus.socket"
 )
@@ -104,7 +105,7 @@ func (l *list) implicit() {
 	case unit.TypeSwap:
 		l.swap()
 	}
-	if u.Type.HasExec() {
+	if executes(u) {
 		l.exec()
 	}
 	if s := Slice(u, l.env); s != "" {
@@ -116,6 +117,18 @@ func (l *list) implicit() {
 			l.add("ManagedOOM…=kill", "systemd-oomd.service", unit.DepWants, unit.DepAfter)
 		}
 	}
+}
+
+// executes says whether a unit may start programs: sockets without a command of their own don't, nor is the root ever mounted.
+func executes(u *unit.Unit) bool {
+	switch {
+	case u.Type == unit.TypeSocket:
+		s := u.GetSocket()
+		return len(s.ExecStartPre)+len(s.ExecStartPost)+len(s.ExecStopPre)+len(s.ExecStopPost) > 0
+	case u.Name == rootMount:
+		return false
+	}
+	return u.Type.HasExec()
 }
 
 // trigger adds the edges of a unit that activates another; an empty name is the service of the same name.

@@ -39,9 +39,6 @@ func Paths(dst []Path, u *unit.Unit, env *Env) []Path {
 				add(s.Address, true, "Listen"+s.Kind+"=")
 			}
 		}
-		for _, s := range u.GetSocket().Symlinks {
-			add(s, true, "Symlinks=")
-		}
 	case unit.TypeTimer:
 		if u.GetTimer().Persistent && env.System {
 			add("/var/lib/systemd/timers", true, "Persistent=")

@@ -92,8 +92,8 @@ func (e *Engine) onFreeze(v machine.Freeze) {
 	u, err := e.find(v.Unit)
 	switch {
 	case err != nil:
-	case u.cfg.Type != unit.TypeService && u.cfg.Type != unit.TypeScope && u.cfg.Type != unit.TypeSlice:
-		err = refuse(errNotSupported, "%s has no cgroup that could be frozen.", u.Name())
+	case !e.CanFreeze(u):
+		err = refuse(errNotSupported, "%s can't be frozen: neither the manager can, nor units that are no service, scope or slice, nor a slice that has such in it.", u.Name())
 	case u.ActiveState() != machine.Active:
 		err = refuse(errUnitInactive, "%s is not active.", u.Name())
 	case u.job != nil:

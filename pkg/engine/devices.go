@@ -15,6 +15,7 @@ type devices struct {
 	bySysfs map[string]machine.DeviceInfo
 	claims  map[string][]string // unit name → Sysfs
 	inUse   map[string]int      // unit name → mounts and swaps of it
+	actions struct{ of, device *unit.UnitActions }
 }
 
 func newDevices() devices {
@@ -173,7 +174,7 @@ func (e *Engine) deviceUnit(name string, cfg *unit.Unit) (*unit.Unit, bool) {
 		c.Unit.Description = path
 	}
 	if !c.Unit.JobRunningTimeoutSet && e.opt.DeviceTimeoutUSec != 0 {
-		c.Unit.JobRunningTimeoutUSec = e.opt.DeviceTimeoutUSec
+		c.Unit.UnitActions = e.deviceActions(cfg)
 	}
 	d, ok := e.deviceOf(name)
 	if !ok {
@@ -189,6 +190,20 @@ func (e *Engine) deviceUnit(name string, cfg *unit.Unit) (*unit.Unit, bool) {
 		}
 	}
 	return &c, true
+}
+
+// deviceActions are those of a device that is waited for no longer than others. Devices that set nothing else share them, as they share the defaults.
+func (e *Engine) deviceActions(cfg *unit.Unit) *unit.UnitActions {
+	shared := cfg.Unit.UnitActions == cfg.Defaults().Unit.UnitActions
+	if shared && e.devices.actions.of == cfg.Unit.UnitActions {
+		return e.devices.actions.device
+	}
+	a := *cfg.Unit.UnitActions
+	a.JobRunningTimeoutUSec = e.opt.DeviceTimeoutUSec
+	if shared {
+		e.devices.actions.of, e.devices.actions.device = cfg.Unit.UnitActions, &a
+	}
+	return &a
 }
 
 // useDevice counts the mounts and swaps of a device node, so that a device that udev has not seen yet is at least tentative.

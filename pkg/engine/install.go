@@ -23,7 +23,7 @@ func (e *Engine) install(t *transaction) {
 	}
 	if r.mode == job.Isolate || r.mode == job.Flush {
 		e.cancelAll(func(j *Job) bool {
-			return len(t.alive(j.Unit)) > 0 || r.mode == job.Isolate && ignoresIsolate(j.Unit.cfg)
+			return len(t.alive(j.Unit)) > 0 || r.mode == job.Isolate && j.Unit.cfg.Unit.IgnoreOnIsolate
 		})
 	}
 	for _, c := range t.jobs {

@@ -347,7 +347,7 @@ func (t *transaction) stopOnly(c *candidate) {
 // isolate adds stop jobs for all units that are up and not part of the transaction.
 func (t *transaction) isolate() {
 	for _, u := range t.e.units {
-		if u == nil || ignoresIsolate(u.cfg) || u.flags&perpetual != 0 || len(t.byUnit[u]) > 0 {
+		if u == nil || u.cfg.Unit.IgnoreOnIsolate || u.flags&perpetual != 0 || len(t.byUnit[u]) > 0 {
 			continue
 		}
 		if u.ActiveState().IsInactiveOrFailed() && u.job == nil {
@@ -360,16 +360,6 @@ func (t *transaction) isolate() {
 		}
 	}
 	t.build()
-}
-
-// ignoresIsolate reports whether a unit stays when another is isolated. IgnoreOnIsolate= is on by default for the types
-// that stand for parts of the machine and its cgroup tree (systemd.unit(5)).
-func ignoresIsolate(cfg *unit.Unit) bool {
-	switch cfg.Type {
-	case unit.TypeSlice, unit.TypeScope, unit.TypeDevice, unit.TypeSwap, unit.TypeMount, unit.TypeAutomount:
-		return true
-	}
-	return cfg.Unit.IgnoreOnIsolate
 }
 
 // stopTriggers adds stop jobs for the units that are up and would start the anchor again.

@@ -35,7 +35,7 @@ func (e *Engine) Slice(u *Unit) string { return depend.Slice(u.cfg, &e.opt.Depen
 
 // CanStart, CanStop, CanIsolate and CanClean say what can be asked of a unit; CanReload is in transaction.go.
 func (e *Engine) CanStart(u *Unit) bool {
-	return u.cfg.LoadState == unit.StateLoaded && e.kindOf(u).CanStart && u.flags&perpetual == 0 && !u.cfg.Unit.RefuseManualStart
+	return u.cfg.LoadState == unit.StateLoaded && e.kindOf(u).CanStart && !u.cfg.Unit.RefuseManualStart
 }
 
 // CanStop reports whether stop jobs make sense.
@@ -45,6 +45,19 @@ func (e *Engine) CanStop(u *Unit) bool {
 
 // CanIsolate reports whether the unit may be started with mode isolate.
 func (e *Engine) CanIsolate(u *Unit) bool { return e.CanStart(u) && u.cfg.Unit.AllowIsolate }
+
+// CanFreeze reports whether Freeze is possible: the manager doesn't freeze itself, and a slice only with all that is in it.
+func (e *Engine) CanFreeze(u *Unit) bool {
+	switch u.cfg.Type {
+	case unit.TypeService:
+		return true
+	case unit.TypeScope:
+		return u.flags&perpetual == 0
+	case unit.TypeSlice:
+		return !e.anyPeer(u, depend.Of(unit.DepSliceOf), func(p *Unit) bool { return !e.CanFreeze(p) })
+	}
+	return false
+}
 
 // CanClean lists what Clean can remove for the unit.
 func (e *Engine) CanClean(u *Unit) []string {

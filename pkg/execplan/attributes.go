@@ -106,7 +106,7 @@ func (b *builder) personality() error {
 func (b *builder) limits() error {
 	for i, l := range b.e.Limits {
 		if l == nil {
-			l = defaultLimit(i, b.ctx.UserMode)
+			l = DefaultLimit(i)
 		}
 		if l != nil {
 			b.p.Limits = append(b.p.Limits, plan.Limit{Resource: int32(i), Soft: l.Soft, Hard: l.Hard, Name: "Limit" + unit.RLimitNames[i]})
@@ -115,9 +115,11 @@ func (b *builder) limits() error {
 	return nil
 }
 
-// defaultLimit: a Go program raises its own NOFILE limit, which must not be
+// DefaultLimit is what a process gets for LimitNOFILE= and LimitMEMLOCK=, by
+// the index of the resource, where nothing is set; nil for the others, which
+// it inherits. A Go program raises its own NOFILE limit, which must not be
 // handed down.
-func defaultLimit(i int, _ bool) *value.Rlimit {
+func DefaultLimit(i int) *value.Rlimit {
 	switch i {
 	case unit.RLimitNOFILE:
 		return &value.Rlimit{Soft: defaultNOFILESoft, Hard: defaultNOFILEHard}

@@ -25,11 +25,14 @@ type link struct {
 // ReadLinks lists the links below the configuration directories.
 func ReadLinks(p Paths) *Links {
 	l := &Links{p: p}
-	for i, dir := range []string{p.Config, p.Runtime} {
+	// What a generator has linked is enabled until the next run.
+	for i, dirs := range [][]string{{p.Config}, append([]string{p.Runtime}, p.Generators...)} {
 		l.by[i] = map[string][]link{}
-		entries, _ := os.ReadDir(p.abs(dir))
-		for _, e := range entries {
-			l.entry(i, dir, e)
+		for _, dir := range dirs {
+			entries, _ := os.ReadDir(p.abs(dir))
+			for _, e := range entries {
+				l.entry(i, dir, e)
+			}
 		}
 	}
 	return l

@@ -52,7 +52,7 @@ func TestObserved(t *testing.T) {
 		{"plain2tpl.service", "plain2tpl.service", "plain2tpl.service", "not-found", "", "plain2tpl.service", ""},
 		{"al@x.service", "foo-bar@x.service", "al@x.service foo-bar@x.service", "loaded", "etc/foo-bar@.service", "foo-bar@", "a1.service a2.service"},
 		{"a--b.slice", "a--b.slice", "a--b.slice", "error", "etc/a--b.slice", "x", ""},
-		{"none.slice", "none.slice", "none.slice", "loaded", "", "none.slice", ""},
+		{"none.slice", "none.slice", "none.slice", "loaded", "", "Slice /none", ""},
 		{"none.device", "none.device", "none.device", "loaded", "", "none.device", ""},
 		{"none.mount", "none.mount", "none.mount", "not-found", "", "none.mount", ""},
 	} {

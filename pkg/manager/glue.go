@@ -103,6 +103,9 @@ func (m *Manager) unitDefaults() *unit.Defaults {
 		if unix.Getrlimit(i, &l) == nil {
 			limits[i] = value.Rlimit{Soft: l.Cur, Hard: l.Max}
 		}
+		if l := execplan.DefaultLimit(i); l != nil {
+			limits[i] = *l
+		}
 	}
 	d.SetInheritedLimits(limits)
 	return d

@@ -37,7 +37,7 @@ func (u *Unit) MarkLoaded() {
 // newShared is New with rarely used settings shared with the defaults, for
 // units that are only changed through the directive table.
 func newShared(name string, d *Defaults) *Unit {
-	return &Unit{
+	u := &Unit{
 		Name:      name,
 		Type:      TypeOf(name),
 		Names:     []string{name},
@@ -46,6 +46,11 @@ func newShared(name string, d *Defaults) *Unit {
 		UnitExtra: noExtra,
 		defaults:  d,
 	}
+	switch u.Type {
+	case TypeSlice, TypeScope, TypeDevice, TypeSwap, TypeMount, TypeAutomount:
+		u.Unit.IgnoreOnIsolate = true // parts of the machine and its cgroup tree (systemd.unit(5))
+	}
+	return u
 }
 
 // Defaults gives the defaults the unit was loaded with.

@@ -154,6 +154,9 @@ func (c *Context) finishSlice() {
 		c.say(LevelWarning, "Slice="+s+" isn't the parent "+SliceParent(u.Name)+" that the name says, ignoring.")
 		u.Cgroup.Slice = ""
 	}
+	if path, err := NameToPath(ChangeSuffix(u.Name, ".mount")); err == nil && u.Unit.Description == "" {
+		u.Unit.Description = "Slice " + path
+	}
 }
 
 // finishMount: Where= follows from the name of the unit.
@@ -178,10 +181,6 @@ func (u *Unit) finishAutomount() {
 	}
 }
 
-// initStopSignal is what asks a manager to shut down in order: SIGRTMIN+14,
-// as sent to init.scope of a container or user manager.
-const initStopSignal = 34 + 14
-
 // finishPerpetual marks the units that always exist (systemd.special(7)).
 func (u *Unit) finishPerpetual() {
 	switch u.Name {
@@ -195,7 +194,6 @@ func (u *Unit) finishPerpetual() {
 		u.Perpetual = true
 		u.Unit.DefaultDependencies = false
 		u.describe("System and Service Manager", "man:init(1)")
-		own(&u.Kill, &u.Defaults().Kill).KillSignal = initStopSignal
 	case "-.mount":
 		u.Perpetual = true
 		u.Unit.DefaultDependencies = false

@@ -1,6 +1,9 @@
 package unit
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Capabilities that settings take away (capabilities(7)).
 const (
@@ -86,8 +89,8 @@ func (u *Unit) finishDevices() {
 	if s.PrivateDevices && u.GetCgroup().DevicePolicy == "auto" {
 		own(&u.Cgroup, u.Defaults().cgroupOf(u.Type)).DevicePolicy = "closed"
 	}
-	if u.GetCgroup().DevicePolicy == "auto" {
-		return
+	if c := u.GetCgroup(); c.DevicePolicy == "auto" && len(c.DeviceAllow) == 0 {
+		return // more would be all that is allowed
 	}
 	if s.RootImage != "" || s.RootMStack != "" || len(s.MountImages) > 0 {
 		for _, r := range []DeviceRule{{"/dev/loop-control", "rw"}, {"/dev/mapper/control", "rw"}, {"block-loop", "rwm"}, {"block-blkext", "rwm"}, {"block-device-mapper", "rwm"}} {
@@ -107,7 +110,7 @@ func (u *Unit) allowDevice(rule DeviceRule) {
 		}
 	}
 	c := own(&u.Cgroup, u.Defaults().cgroupOf(u.Type))
-	c.DeviceAllow = append([]DeviceRule{rule}, c.DeviceAllow...)
+	c.DeviceAllow = slices.Insert(slices.Clone(c.DeviceAllow), 0, rule)
 }
 
 // DynamicUserName is the user name of a DynamicUser= service without User=: its prefix if that is a user name, else a hash of it.

@@ -2,6 +2,7 @@ package unit
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -293,8 +294,8 @@ var (
 	kDeviceLatency = kDeviceValues("TIME", parseLatency, formatUSec)
 )
 
-// kDeviceAllow is DeviceAllow=.
-var kDeviceAllow = listKind("device, then letters of rwm", func(c *Context, s string) ([]DeviceRule, error) {
+// kDeviceAllow is DeviceAllow=. Clients see the last rule first.
+var kDeviceAllow = lastFirst(listKind("device, then letters of rwm", func(c *Context, s string) ([]DeviceRule, error) {
 	r, err := value.ParseDeviceRule(s, c.expand)
 	if err != nil {
 		return nil, err
@@ -302,11 +303,27 @@ var kDeviceAllow = listKind("device, then letters of rwm", func(c *Context, s st
 	return []DeviceRule{{Path: strings.Clone(r.Device), Access: strings.Clone(r.Access)}}, nil
 }, func(list []DeviceRule) []string {
 	var out []string
-	for _, d := range list {
+	for _, d := range slices.Backward(list) {
 		out = append(out, deviceText(d.Path, d.Access))
 	}
 	return out
-}, busPairs(func(d DeviceRule) (string, string) { return d.Path, d.Access }, deviceText))
+}, busPairs(func(d DeviceRule) (string, string) { return d.Path, d.Access }, deviceText)))
+
+// lastFirst keeps a list with what an assignment adds in front of what was there.
+func lastFirst[T any](k *kind[[]T]) *kind[[]T] {
+	base := k.parse
+	k.parse = func(c *Context, cur *[]T, text string) error {
+		var added []T
+		err := base(c, &added, text)
+		if text == "" {
+			*cur = nil
+		}
+		slices.Reverse(added)
+		*cur = append(added, *cur...)
+		return err
+	}
+	return k
+}
 
 func deviceText(path, access string) string {
 	return strings.TrimRight(escaped(value.QuoteWord(path))+" "+access, " ")
@@ -371,6 +388,9 @@ var controllerNames = [...]string{"cpu", "cpuacct", "cpuset", "io", "blkio", "me
 	"bpf-firewall", "bpf-devices", "bpf-foreign", "bpf-socket-bind", "bpf-restrict-network-interfaces",
 	"bpf-bind-network-interface"}
 
+// unifiedControllers are those that Delegate=yes hands over.
+var unifiedControllers = [...]string{"cpu", "cpuset", "io", "memory", "pids"}
+
 func controllerCheck(s string) (string, error) {
 	for _, n := range controllerNames {
 		if n == s {
@@ -425,7 +445,7 @@ func (g *Cgroup) delegated() []string {
 	case !g.Delegate:
 		return nil
 	case g.DelegateAll:
-		return controllerNames[:]
+		return unifiedControllers[:]
 	}
 	return g.DelegateControllers
 }

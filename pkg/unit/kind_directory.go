@@ -1,6 +1,7 @@
 package unit
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/muster-init/muster/pkg/unit/value"
@@ -47,13 +48,7 @@ func directoryKind(links bool) *kind[[]DirectoryItem] {
 			write: writeDirectoryLinks, read: readDirectoryLinks})
 	}
 	// Several assignments may name the same directory with different links.
-	base := k.parse
-	k.parse = func(c *Context, cur *[]DirectoryItem, text string) error {
-		err := base(c, cur, text)
-		*cur = mergeDirectories(*cur)
-		return err
-	}
-	return k
+	return merging(k, mergeDirectories)
 }
 
 func (c *Context) directoryItem(word string, links bool) (DirectoryItem, error) {
@@ -118,6 +113,8 @@ next:
 		}
 		out = append(out, d)
 	}
+	// Whoever is mounted or made first is the same whatever the order in the file; RUNTIME_DIRECTORY= and its kin tell them so, too.
+	slices.SortStableFunc(out, func(a, b DirectoryItem) int { return strings.Compare(a.Path, b.Path) })
 	return out
 }
 

@@ -2,6 +2,7 @@ package unit
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -117,14 +118,39 @@ func readCommands(r BusReader, ex bool) ([]string, error) {
 }
 
 // kEnvironment is Environment=. The variables are kept as NAME=value.
-var kEnvironment = listKind("list of variable assignments", func(c *Context, text string) ([]string, error) {
+var kEnvironment = merging(listKind("list of variable assignments", func(c *Context, text string) ([]string, error) {
 	pairs, err := value.ParseEnvAssignments(text, c.expand)
 	out := make([]string, len(pairs))
 	for i, p := range pairs {
 		out[i] = p.String()
 	}
 	return out, err
-}, formatWords, busStrings)
+}, formatWords, busStrings), mergeVariables)
+
+// merging makes one of what several assignments say about the same.
+func merging[T any](k *kind[[]T], merge func([]T) []T) *kind[[]T] {
+	base := k.parse
+	k.parse = func(c *Context, cur *[]T, text string) error {
+		err := base(c, cur, text)
+		*cur = merge(*cur)
+		return err
+	}
+	return k
+}
+
+// mergeVariables keeps the last value of each variable, where its first was.
+func mergeVariables(list []string) []string {
+	out := list[:0:0]
+	for _, v := range list {
+		name, _, _ := strings.Cut(v, "=")
+		if i := slices.IndexFunc(out, func(o string) bool { return len(o) > len(name) && o[len(name)] == '=' && o[:len(name)] == name }); i >= 0 {
+			out[i] = v
+			continue
+		}
+		out = append(out, v)
+	}
+	return out
+}
 
 var kEnvNames = listKind("list of variable names", func(c *Context, text string) ([]string, error) {
 	return value.ParseEnvNames(text, c.expand)

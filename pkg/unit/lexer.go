@@ -113,14 +113,18 @@ func (l *Lexer) logical() (text string, long bool) {
 			}
 			continue
 		}
-		if len(joined)+len(start) > LineMax {
+		text := raw // within quotes, what a line that goes on begins with is meant
+		if joined == nil {
+			text = start
+		}
+		if len(joined)+len(text) > LineMax {
 			return "", true
 		}
-		more := endsEscaped(start)
+		more := endsEscaped(text)
 		if joined == nil && !more {
-			return start, false
+			return text, false
 		}
-		joined = append(joined, start...)
+		joined = append(joined, text...)
 		if !more {
 			return string(joined), false
 		}

@@ -34,8 +34,8 @@ func DirectoryKinds(cfg *unit.Unit) []string {
 		kind string
 		dir  unit.Directory
 	}{
-		{"configuration", e.ConfigurationDirectory}, {"state", e.StateDirectory}, {"cache", e.CacheDirectory},
-		{"logs", e.LogsDirectory}, {"runtime", e.RuntimeDirectory},
+		{"runtime", e.RuntimeDirectory}, {"state", e.StateDirectory}, {"cache", e.CacheDirectory}, {"logs", e.LogsDirectory},
+		{"configuration", e.ConfigurationDirectory},
 	} {
 		if len(d.dir.Items) > 0 {
 			kinds = append(kinds, d.kind)

@@ -9,7 +9,7 @@ import (
 // CanClean lists what CleanUnit could remove.
 func (m *Machine) CanClean(cfg *unit.Unit) []string {
 	kinds := control.DirectoryKinds(cfg)
-	if svc := cfg.GetService(); svc.FileDescriptorStorePreserve == "yes" && svc.FileDescriptorStoreMax > 0 {
+	if cfg.GetService().FileDescriptorStoreMax > 0 {
 		kinds = append(kinds, "fdstore")
 	}
 	return kinds
