@@ -116,7 +116,7 @@ func managerInterface() *iface {
 	for _, list := range [][]method{managerVerbs(), listMethods(), lookupMethods(), managerActions(), systemMethods(), transientMethods(), fileMethods(), dumpMethods(), dynamicMethods(), liveMethods(true)} {
 		i.methods = append(i.methods, list...)
 	}
-	i.props = append(managerProperties(), accountingOff()...)
+	i.props = managerProperties()
 	i.signals = []bus.Signal{
 		{Name: "UnitNew", Args: []bus.Arg{{Type: "s", Name: "id"}, {Type: "o", Name: "unit"}}},
 		{Name: "UnitRemoved", Args: []bus.Arg{{Type: "s", Name: "id"}, {Type: "o", Name: "unit"}}},

@@ -25,11 +25,3 @@ func execLeftovers(t unit.Type) []property {
 	}
 	return list
 }
-
-// accountingOff are defaults of the manager for accounting that has been gone or always on for long.
-func accountingOff() (list []property) {
-	for _, name := range []string{"DefaultBlockIOAccounting", "DefaultCPUAccounting"} {
-		list = append(list, property{name: name, sig: "b", emits: bus.EmitsConst, manager: func(_ *Server, e *bus.Encoder) { e.Bool(false) }})
-	}
-	return list
-}

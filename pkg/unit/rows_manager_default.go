@@ -2,9 +2,9 @@ package unit
 
 func managerDefaultSettings() []*Row {
 	return []*Row{
-		row(InManager, "DefaultBlockIOAccounting", kTristateNoBus, inManager(func(m *ManagerConfig) *Tristate { return &m.DefaultBlockIOAccounting }),
+		row(InManager, "DefaultBlockIOAccounting", kTristateNo, inManager(func(m *ManagerConfig) *Tristate { return &m.DefaultBlockIOAccounting }),
 			"BlockIOAccounting= of units that don't set it.", "no", since(211), legacy("is the setting of cgroup v1, use DefaultIOAccounting="), full),
-		row(InManager, "DefaultCPUAccounting", kTristateNoBus, inManager(func(m *ManagerConfig) *Tristate { return &m.DefaultCPUAccounting }),
+		row(InManager, "DefaultCPUAccounting", kTristateYes, inManager(func(m *ManagerConfig) *Tristate { return &m.DefaultCPUAccounting }),
 			"CPUAccounting= of units that don't set it.", "yes", since(211), full),
 		row(InManager, "DefaultCPUPressureThresholdSec", kSec, inManager(func(m *ManagerConfig) *uint64 { return &m.DefaultCPUPressureThresholdUSec }),
 			"CPUPressureThresholdSec= of units that don't set it.", "200ms", since(261), prop("DefaultCPUPressureThresholdUSec"), full),
