@@ -83,12 +83,13 @@ func TestUnsupported(t *testing.T) {
 		setting string
 		set     func(f *fixture)
 	}{
-		{"RuntimeDirectoryQuota", func(f *fixture) { f.e.RuntimeDirectory.Quota.Set = true }},
+		{"PrivateUsers=managed: a range of users from systemd-nsresourced (io.systemd.NamespaceResource.AllocateUserRange)", func(f *fixture) { f.s.PrivateUsers = "managed" }},
+		{"RuntimeDirectoryQuota=", func(f *fixture) { f.e.RuntimeDirectory.Quota.Set = true }},
 	} {
 		f := newFixture()
 		name.set(f)
 		_, err := Build(f.u, f.ctx)
-		if !errors.Is(err, ErrUnsupported) || !strings.HasPrefix(err.Error(), "web.service: "+name.setting+"=: ") {
+		if !errors.Is(err, ErrUnsupported) || !strings.HasPrefix(err.Error(), "web.service: "+name.setting+": ") {
 			t.Errorf("%s: %v", name.setting, err)
 		}
 	}

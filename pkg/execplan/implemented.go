@@ -19,6 +19,15 @@ var missing = []struct {
 	{"RuntimeDirectoryQuota", func(e *unit.Exec, _ *unit.Sandbox) bool { return e.RuntimeDirectory.Quota.Set }},
 }
 
+// managedUsers refuses PrivateUsers=managed: only systemd-nsresourced may hand out such a range, and with another map the service would run with
+// less isolation than it asks for.
+func managedUsers(s *unit.Sandbox) error {
+	if s.PrivateUsers != "managed" {
+		return nil
+	}
+	return fmt.Errorf("PrivateUsers=managed: a range of users from systemd-nsresourced (io.systemd.NamespaceResource.AllocateUserRange): %w", ErrUnsupported)
+}
+
 func isOn(s string) bool { return s != "" && s != "no" }
 
 // Implemented says whether the exec directive name has an effect. For names
@@ -47,5 +56,5 @@ func (b *builder) checkImplemented() error {
 			return unsupported(m.name)
 		}
 	}
-	return nil
+	return managedUsers(b.s)
 }

@@ -39,7 +39,7 @@ func sandboxRows() []*Row {
 		row(InExec, "PrivateTmp", kPrivateTmp, inSandbox(func(b *Sandbox) *string { return &b.PrivateTmp }),
 			"An own /tmp and /var/tmp.", "yes", since(1), settable, full),
 		row(InExec, "PrivateUsers", kPrivateUsers, inSandbox(func(b *Sandbox) *string { return &b.PrivateUsers }),
-			"An own user name space.", "identity", since(232), settable, full),
+			"An own user name space.", "identity", since(232), settable, partly("managed, of systemd 260, refuses the start: no range is asked of systemd-nsresourced")),
 		row(InExec, "ProcSubset", kEnum("all", "pid"), inSandbox(func(b *Sandbox) *string { return &b.ProcSubset }),
 			"Whether /proc shows more than processes.", "pid", since(247), settable, full),
 		row(InExec, "ProtectClock", kBool, inSandbox(func(b *Sandbox) *bool { return &b.ProtectClock }),
