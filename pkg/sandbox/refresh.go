@@ -26,6 +26,9 @@ func refresh(r *run) *plan.Failure {
 
 // refreshCredentials replaces the file system with the credentials, where the host has it and where the service has it.
 func refreshCredentials(r *run) *plan.Failure {
+	if r.p.Credentials == nil {
+		return nil // the configuration is another by now
+	}
 	if f := resolveIdentity(r); f != nil {
 		return f
 	}
@@ -95,6 +98,9 @@ type source struct {
 
 // refreshExtensions lays ExtensionImages= and ExtensionDirectories= over /etc as they are now.
 func refreshExtensions(p *plan.Plan) *plan.Failure {
+	if p.Sandbox == nil {
+		return nil // likewise
+	}
 	v := &view{root: "/"}
 	p.Sandbox.RootImage, p.Sandbox.RootMStack, p.Sandbox.MountImages = nil, nil, nil
 	if f := v.openImages(p); f != nil {

@@ -63,7 +63,7 @@ func sandboxPathRows() []*Row {
 		row(InExec, "RootImagePolicy", kImagePolicy, inSandbox(func(b *Sandbox) *string { return &b.RootImagePolicy }),
 			"Which partitions of the image are used, and how.", "root=verity", since(254), settable, full),
 		row(InExec, "RootMStack", kPath, inSandbox(func(b *Sandbox) *string { return &b.RootMStack }),
-			"Directory that says how a root is stacked.", "/srv/jail.mstack", since(260), settable, full),
+			"Directory that says how a root is stacked.", "/srv/jail.mstack", since(260), settable, partly("without the versioned names of systemd.v(7)")),
 		row(InExec, "RootVerity", kPathFatal, inSandbox(func(b *Sandbox) *string { return &b.RootVerity }),
 			"Verity data of the image.", "/srv/jail.verity", since(246), settable, full),
 		row(InExec, "SetCredential", kSetCredential(false), inSandbox(func(b *Sandbox) *[]CredentialData { return &b.SetCredential }),
