@@ -55,7 +55,7 @@ func sandboxPathRows() []*Row {
 		row(InExec, "RootHash", kRootHash, inSandbox(func(b *Sandbox) *Sandbox { return b }),
 			"Verity hash of the image.", "/srv/jail.roothash", since(246), settable, full),
 		row(InExec, "RootHashSignature", kRootHashSignature, inSandbox(func(b *Sandbox) *Sandbox { return b }),
-			"Signature of the verity hash.", "/srv/jail.p7s", since(246), settable, partly("checked by the keyrings of the kernel only, not by certificates in /etc/verity.d")),
+			"Signature of the verity hash.", "/srv/jail.p7s", since(246), settable, full),
 		row(InExec, "RootImage", kPathFatal, inSandbox(func(b *Sandbox) *string { return &b.RootImage }),
 			"Disk image that is the root of the processes.", "/srv/jail.raw", since(233), settable, full),
 		row(InExec, "RootImageOptions", kImageOptions, inSandbox(func(b *Sandbox) *[]ImageOption { return &b.RootImageOptions }),
