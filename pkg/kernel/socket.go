@@ -288,3 +288,13 @@ func SendDatagram(path string, b []byte, fds []int) error {
 	}
 	return nil
 }
+
+// MakeSocket makes a socket that is close-on-exec and doesn't block. A kernel without MPTCP speaks plain TCP, which every MPTCP peer falls back to.
+func MakeSocket(family, typ, protocol int) (int, error) {
+	typ |= unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
+	fd, err := unix.Socket(family, typ, protocol)
+	if protocol == unix.IPPROTO_MPTCP && (errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ENOPROTOOPT)) {
+		return unix.Socket(family, typ, 0)
+	}
+	return fd, err
+}

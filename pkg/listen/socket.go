@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/muster-init/muster/pkg/kernel"
 	"github.com/muster-init/muster/pkg/unit"
 	"github.com/muster-init/muster/pkg/unit/value"
 )
@@ -39,7 +40,7 @@ func sockaddr(a value.ListenAddress) (family int, sa unix.Sockaddr, err error) {
 	case value.ListenIPv4:
 		return unix.AF_INET, &unix.SockaddrInet4{Port: int(a.Port), Addr: a.Addr.As4()}, nil
 	case value.ListenIPv6:
-		if a.PortOnly && !haveIPv6() {
+		if internetFamily(a) == unix.AF_INET {
 			return unix.AF_INET, &unix.SockaddrInet4{Port: int(a.Port)}, nil
 		}
 		sa := &unix.SockaddrInet6{Port: int(a.Port), Addr: a.Addr.As16()}
@@ -53,6 +54,14 @@ func sockaddr(a value.ListenAddress) (family int, sa unix.Sockaddr, err error) {
 		return unix.AF_VSOCK, &unix.SockaddrVM{CID: a.CID, Port: a.Port}, nil
 	}
 	return 0, nil, unix.EAFNOSUPPORT
+}
+
+// internetFamily is the family of an internet address: where there is no IPv6, a port alone is one of IPv4.
+func internetFamily(a value.ListenAddress) int {
+	if a.Family == value.ListenIPv4 || a.PortOnly && !haveIPv6() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
 }
 
 func haveIPv6() bool { return unix.Access("/proc/net/if_inet6", unix.F_OK) == nil }
@@ -75,12 +84,7 @@ func (k Kind) internet() bool { return k.Family == unix.AF_INET || k.Family == u
 
 // Make makes a socket.
 func (k Kind) Make() (int, error) {
-	fd, err := unix.Socket(k.Family, k.Type|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, k.Protocol)
-	if k.Protocol == unix.IPPROTO_MPTCP && (errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ENOPROTOOPT)) {
-		// A kernel without MPTCP speaks plain TCP, which every MPTCP peer falls back to.
-		fd, err = unix.Socket(k.Family, k.Type|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	}
-	return fd, err
+	return kernel.MakeSocket(k.Family, k.Type, k.Protocol)
 }
 
 // Internet lists the sockets for internet addresses that Open will need.
@@ -91,14 +95,9 @@ func Internet(s *unit.Socket) []Kind {
 		if err != nil || l.Kind != "Stream" && l.Kind != "Datagram" && l.Kind != "SequentialPacket" {
 			continue
 		}
-		k := Kind{unix.AF_INET, socketType(l.Kind, a), int(s.SocketProtocol)}
-		switch {
-		case a.Family == value.ListenIPv6 && !(a.PortOnly && !haveIPv6()):
-			k.Family = unix.AF_INET6
-		case a.Family != value.ListenIPv4 && a.Family != value.ListenIPv6:
-			continue
+		if a.Family == value.ListenIPv4 || a.Family == value.ListenIPv6 {
+			list = append(list, Kind{internetFamily(a), socketType(l.Kind, a), int(s.SocketProtocol)})
 		}
-		list = append(list, k)
 	}
 	return list
 }

@@ -35,10 +35,7 @@ func makeSockets(p *plan.Plan) *plan.Failure {
 	}
 	var made []int
 	for _, k := range s.Kinds {
-		fd, err := unix.Socket(int(k[0]), int(k[1])|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, int(k[2]))
-		if k[2] == unix.IPPROTO_MPTCP && (err == unix.EPROTONOSUPPORT || err == unix.ENOPROTOOPT) {
-			fd, err = unix.Socket(int(k[0]), int(k[1])|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-		}
+		fd, err := kernel.MakeSocket(int(k[0]), int(k[1]), int(k[2]))
 		if err != nil {
 			return fail("", err)
 		}
