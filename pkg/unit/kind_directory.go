@@ -47,8 +47,21 @@ func directoryKind(links bool) *kind[[]DirectoryItem] {
 		k.bus = append(k.bus, form[[]DirectoryItem]{suffix: "Symlink", sig: "a(sst)",
 			write: writeDirectoryLinks, read: readDirectoryLinks})
 	}
-	// Several assignments may name the same directory with different links.
-	return merging(k, mergeDirectories)
+	base := k.parse
+	k.parse = func(c *Context, cur *[]DirectoryItem, text string) error {
+		var added []DirectoryItem
+		err := base(c, &added, text)
+		if text == "" {
+			*cur = nil
+		}
+		list := slices.Clone(*cur) // which may be another unit's too
+		for _, d := range added {
+			list = addDirectory(list, d)
+		}
+		*cur = list
+		return err
+	}
+	return k
 }
 
 func (c *Context) directoryItem(word string, links bool) (DirectoryItem, error) {
@@ -98,24 +111,19 @@ func directoryPath(s string) (string, error) {
 	return strings.Clone(p), nil
 }
 
-func mergeDirectories(list []DirectoryItem) []DirectoryItem {
-	out := list[:0:0]
-next:
-	for _, d := range list {
-		for i := range out {
-			if out[i].Path == d.Path {
-				for _, l := range d.Symlinks {
-					out[i].Symlinks = addName(out[i].Symlinks, l)
-				}
-				out[i].ReadOnly = out[i].ReadOnly || d.ReadOnly
-				continue next
-			}
-		}
-		out = append(out, d)
+// addDirectory adds one to a list in the order of paths: whoever is made or mounted first is the same whatever the order in the file, and
+// RUNTIME_DIRECTORY= and its kin say so, too. Several assignments may name the same directory with different links.
+func addDirectory(list []DirectoryItem, d DirectoryItem) []DirectoryItem {
+	i, found := slices.BinarySearchFunc(list, d.Path, func(o DirectoryItem, path string) int { return strings.Compare(o.Path, path) })
+	if !found {
+		return slices.Insert(list, i, d)
 	}
-	// Whoever is mounted or made first is the same whatever the order in the file; RUNTIME_DIRECTORY= and its kin tell them so, too.
-	slices.SortStableFunc(out, func(a, b DirectoryItem) int { return strings.Compare(a.Path, b.Path) })
-	return out
+	links := slices.Clone(list[i].Symlinks)
+	for _, l := range d.Symlinks {
+		links = addName(links, l)
+	}
+	list[i].Symlinks, list[i].ReadOnly = links, list[i].ReadOnly || d.ReadOnly
+	return list
 }
 
 func formatDirectories(list []DirectoryItem) []string {

@@ -118,38 +118,42 @@ func readCommands(r BusReader, ex bool) ([]string, error) {
 }
 
 // kEnvironment is Environment=. The variables are kept as NAME=value.
-var kEnvironment = merging(listKind("list of variable assignments", func(c *Context, text string) ([]string, error) {
+var kEnvironment = lastValues(listKind("list of variable assignments", func(c *Context, text string) ([]string, error) {
 	pairs, err := value.ParseEnvAssignments(text, c.expand)
 	out := make([]string, len(pairs))
 	for i, p := range pairs {
 		out[i] = p.String()
 	}
 	return out, err
-}, formatWords, busStrings), mergeVariables)
+}, formatWords, busStrings))
 
-// merging makes one of what several assignments say about the same.
-func merging[T any](k *kind[[]T], merge func([]T) []T) *kind[[]T] {
+// lastValues keeps the last value of each variable, where its first was.
+func lastValues(k *kind[[]string]) *kind[[]string] {
 	base := k.parse
-	k.parse = func(c *Context, cur *[]T, text string) error {
-		err := base(c, cur, text)
-		*cur = merge(*cur)
+	k.parse = func(c *Context, cur *[]string, text string) error {
+		var added []string
+		err := base(c, &added, text)
+		if text == "" {
+			*cur = nil
+		}
+		out := (*cur)[:len(*cur):len(*cur)]
+		own := false // as long as it isn't, it may be another unit's too
+		for _, v := range added {
+			name := v[:strings.IndexByte(v, '=')+1]
+			i := slices.IndexFunc(out, func(o string) bool { return strings.HasPrefix(o, name) })
+			if i < 0 {
+				out = append(out, v)
+				continue
+			}
+			if !own {
+				out, own = slices.Clone(out), true
+			}
+			out[i] = v
+		}
+		*cur = out
 		return err
 	}
 	return k
-}
-
-// mergeVariables keeps the last value of each variable, where its first was.
-func mergeVariables(list []string) []string {
-	out := list[:0:0]
-	for _, v := range list {
-		name, _, _ := strings.Cut(v, "=")
-		if i := slices.IndexFunc(out, func(o string) bool { return len(o) > len(name) && o[len(name)] == '=' && o[:len(name)] == name }); i >= 0 {
-			out[i] = v
-			continue
-		}
-		out = append(out, v)
-	}
-	return out
 }
 
 var kEnvNames = listKind("list of variable names", func(c *Context, text string) ([]string, error) {
