@@ -303,6 +303,7 @@ func (m *Manager) openSignals() error {
 		_ = kernel.SetCtrlAltDel(false)
 	}
 	s := &signalSource{m: m, fd: fd}
+	m.signalFD = fd
 	m.childrenEnded = true // whatever ended before the handlers were there
 	return m.sources.add(fd, unix.EPOLLIN, prioChild, s)
 }
@@ -356,7 +357,9 @@ func (m *Manager) serve() int {
 		m.run()
 		if m.objective == objectiveReexec {
 			m.reexecute()
-			m.objective = objectiveRun // it could not be done: go on with what there is
+			if m.objective == objectiveReexec {
+				m.objective = objectiveRun // it could not be done: go on with what there is
+			}
 			continue
 		}
 		break

@@ -85,6 +85,8 @@ type Manager struct {
 	sock          sockets
 	watched       map[int32]int // pid → pidfd of processes that aren't our children
 	childrenEnded bool
+	signalFD      int
+	asked         uint64 // monotonic µs, when a signal last asked for a re-execution
 
 	environment       []string // the manager's environment block for services
 	clientEnvironment []string // what clients have set on top of the configured one

@@ -216,6 +216,9 @@ func (m *Manager) reexecArguments(crashed bool) []string {
 
 // reexecute replaces this image by the program that has proved itself, with all state. It returns only if that failed.
 func (m *Manager) reexecute() {
+	if !m.awaitCalm() {
+		return
+	}
 	m.endProbation()
 	m.log.info("", "Reexecuting.")
 	path := ""
@@ -244,6 +247,43 @@ func (m *Manager) reexecute() {
 	m.cg.keep()
 	back.close()
 	m.refuseReexec(err)
+}
+
+const (
+	// calmMSec is how long no signal must have asked for a re-execution, if one did in the last recentUSec; calmTries bounds the wait.
+	calmMSec   = 10
+	calmTries  = 100
+	recentUSec = 100_000
+)
+
+// awaitCalm lets a burst of signals that ask for a re-execution pass: those that come now are answered by the one that is about to be, but for
+// some hundred µs at the start of the next image the Go runtime has handlers of its own, whose answer to SIGTERM is the end of the process (see
+// package early). It is false if a signal asked for something else that goes first.
+func (m *Manager) awaitCalm() bool {
+	for range calmTries {
+		if m.asked == 0 || kernel.Monotonic()-m.asked > recentUSec {
+			return m.objective == objectiveReexec
+		}
+		fds := []unix.PollFd{{Fd: int32(m.signalFD), Events: unix.POLLIN}}
+		if n, err := unix.Poll(fds, calmMSec); n == 0 && err == nil {
+			break
+		}
+		for {
+			s, ok := kernel.ReadSignal(m.signalFD)
+			if !ok {
+				break
+			}
+			switch sig := int(s.Signo); {
+			case s.Signo == unix.SIGCHLD:
+				m.childrenEnded = true
+			case m.system && (sig == sigRTMin+25 || s.Signo == unix.SIGTERM && !m.inPod()):
+				m.asked = kernel.Monotonic()
+			default:
+				m.onSignal(s)
+			}
+		}
+	}
+	return m.objective == objectiveReexec
 }
 
 // trimDeleted takes off what the kernel appends to the name of a removed file.

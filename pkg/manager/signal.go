@@ -87,6 +87,7 @@ func (m *Manager) onSignal(s kernel.SigInfo) {
 				Cause: machine.Cause{Kind: machine.CauseSignal, Client: client}})
 			return
 		}
+		m.asked = kernel.Monotonic()
 		m.requestReexec(nil)
 	case int(unix.SIGINT):
 		m.onCtrlAltDel(client)

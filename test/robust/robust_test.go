@@ -89,6 +89,12 @@ func bootBinds(t *testing.T, programs string, more map[string]string, binds ...b
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("console:\n%s", lastLines(b.Console(), 80))
+			select {
+			case <-b.Done():
+				status, err := b.Wait(context.Background())
+				t.Logf("PID 1 has ended: %+v, %v", status, err)
+			default:
+			}
 		}
 		if err := b.Stop(); err != nil {
 			t.Error(err)
