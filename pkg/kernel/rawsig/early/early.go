@@ -8,6 +8,10 @@
 // first package initialisation on, and reported by kernel.ReadSignal once
 // kernel.InstallSignals was called.
 //
+// A gap of some hundred µs is left, from where the runtime installs its handlers
+// to here: a SIGTERM then ends PID 1. The manager waits out a burst of them before
+// it re-executes itself. To close it takes an entry point before the runtime's.
+//
 // It imports nothing that needs initialisation, because Go initialises such
 // packages first.
 package early
