@@ -53,15 +53,20 @@ func parseSigInfo(b *[sigInfoSize]byte) SigInfo {
 	return s
 }
 
-// QueueSignal sends sig with a value to a process, as sigqueue(3) does.
-func QueueSignal(pid int, sig unix.Signal, value int32) error {
-	var info [sigInfoSize]byte
+// queueInfo is the siginfo of sigqueue(3).
+func queueInfo(sig unix.Signal, value int32) (info [sigInfoSize]byte) {
 	put := func(off int, v int32) { *(*int32)(unsafe.Pointer(&info[off])) = v }
 	put(0, int32(sig))
 	put(8, SIQueue)
 	put(16, int32(unix.Getpid()))
 	put(20, int32(unix.Getuid()))
 	put(24, value)
+	return info
+}
+
+// QueueSignal sends sig with a value to a process, as sigqueue(3) does.
+func QueueSignal(pid int, sig unix.Signal, value int32) error {
+	info := queueInfo(sig, value)
 	_, _, errno := unix.Syscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(pid), uintptr(sig), uintptr(unsafe.Pointer(&info)))
 	if errno != 0 {
 		return errno

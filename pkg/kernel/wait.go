@@ -117,13 +117,7 @@ func PidFDSignal(pidfd int, sig unix.Signal) error {
 
 // PidFDQueue sends sig with an integer, like sigqueue(3).
 func PidFDQueue(pidfd int, sig unix.Signal, value int32) error {
-	var info [sigInfoSize]byte
-	put := func(off int, v int32) { *(*int32)(unsafe.Pointer(&info[off])) = v }
-	put(0, int32(sig))
-	put(8, SIQueue)
-	put(16, int32(unix.Getpid()))
-	put(20, int32(unix.Getuid()))
-	put(24, value)
+	info := queueInfo(sig, value)
 	return unix.PidfdSendSignal(pidfd, sig, (*unix.Siginfo)(unsafe.Pointer(&info)), 0)
 }
 

@@ -144,7 +144,12 @@ func (s *spawner) spawn(e machine.Spawn) (int32, error) {
 		return 0, err
 	}
 	s.tellJournal(u, e.Invocation)
-	fd, migrate := m.cg.dirFD(e.Unit)
+	return s.launch(p, e)
+}
+
+// launch starts a process in the control group of its unit.
+func (s *spawner) launch(p *plan.Plan, e machine.Spawn) (int32, error) {
+	fd, migrate := s.m.cg.dirFD(e.Unit)
 	if fd < 0 || migrate {
 		fd = 0
 	}
@@ -153,7 +158,7 @@ func (s *spawner) spawn(e machine.Spawn) (int32, error) {
 		return 0, err
 	}
 	if migrate {
-		m.cg.attach(e.Unit, c.Pid)
+		s.m.cg.attach(e.Unit, c.Pid)
 	}
 	s.keep(int32(c.Pid), &child{Child: c, unit: e.Unit, phase: e.Phase, notice: e.ExecNotice})
 	return int32(c.Pid), nil
@@ -171,19 +176,8 @@ func (s *spawner) refresh(u *unit.Unit, e machine.Spawn) (int32, error) {
 	if err != nil {
 		return 0, err
 	}
-	fd, migrate := s.m.cg.dirFD(e.Unit)
-	if fd < 0 || migrate {
-		fd = 0
-	}
-	c, err := s.start.Start(p, spawn.Options{CgroupFD: fd, NoPidFD: true})
-	if err != nil {
-		return 0, err
-	}
-	if migrate {
-		s.m.cg.attach(e.Unit, c.Pid)
-	}
-	s.keep(int32(c.Pid), &child{Child: c, unit: e.Unit, phase: e.Phase})
-	return int32(c.Pid), nil
+	e.ExecNotice = false // it executes nothing
+	return s.launch(p, e)
 }
 
 // buildPlan is execplan.Build with a net below: a setting that crashes it costs the start of its unit.

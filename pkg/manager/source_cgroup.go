@@ -516,7 +516,7 @@ func (c *cgroups) release(name string) {
 	if c.populated(name) {
 		return // it was started again meanwhile: what is empty in there is its own
 	}
-	c.m.varlink.report(c.oomPath(name), oomd.Setting{})
+	c.m.varlink.report(name, oomd.Setting{})
 	if g := c.inner[name]; g != nil {
 		c.fillSets(name, g, nil)
 	}

@@ -114,12 +114,13 @@ func (v *varlinks) subscribe(c *varlink.Call) {
 	v.oom.Begin(v.m.cg.watchedByOOM())
 }
 
-// report tells systemd-oomd what holds for a group. A user manager connects as soon as there is something to tell.
-func (v *varlinks) report(path string, s oomd.Setting) {
+// report tells systemd-oomd what holds for the group of a unit; where nobody listens, which is on most starts, it costs nothing. A user manager connects
+// as soon as there is something to tell.
+func (v *varlinks) report(name string, s oomd.Setting) {
 	switch {
 	case v == nil:
 	case v.oom != nil:
-		v.oom.Set(path, s)
+		v.oom.Set(v.m.cg.oomPath(name), s)
 	case !v.m.system && s.Watched() && !v.waiting:
 		v.waiting = true
 		v.m.later(v.connect)
@@ -171,7 +172,7 @@ func (c *cgroups) watchedByOOM() map[string]oomd.Setting {
 // tellOOM tells systemd-oomd about the group of a unit, as the unit's configuration now is.
 func (c *cgroups) tellOOM(u *unit.Unit) {
 	if watchable(u) {
-		c.m.varlink.report(c.oomPath(u.Name), oomd.Of(u.GetCgroup()))
+		c.m.varlink.report(u.Name, oomd.Of(u.GetCgroup()))
 	}
 }
 

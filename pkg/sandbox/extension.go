@@ -314,29 +314,28 @@ func newOverlay(lower []string, upper, work string) (int, error) {
 		return -1, err
 	}
 	defer unix.Close(fs)
-	var paths []string
+	var fds []int
 	open := func(dir string) (string, error) {
 		fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", dir, err)
 		}
-		paths = append(paths, procFD(fd)) // whatever is in a path, it needs no quotes this way
-		return procFD(fd), nil
+		fds = append(fds, fd)
+		return procFD(fd), nil // whatever is in a path, it needs no quotes this way
 	}
 	defer func() {
-		for _, path := range paths {
-			fd, err := strconv.Atoi(path[strings.LastIndexByte(path, '/')+1:])
-			if err == nil {
-				unix.Close(fd)
-			}
+		for _, fd := range fds {
+			unix.Close(fd)
 		}
 	}()
+	var below []string
 	for _, dir := range lower {
-		if _, err := open(dir); err != nil {
+		path, err := open(dir)
+		if err != nil {
 			return -1, err
 		}
+		below = append(below, path)
 	}
-	below := paths
 	for _, path := range below {
 		if err = unix.FsconfigSetString(fs, "lowerdir+", path); err != nil {
 			break
