@@ -12,14 +12,7 @@ import (
 //
 // DEVIATION: all commands of an activation run in the copy. systemd 257 runs only the first of them there, and those behind it in the original.
 func ephemeral(dir, source string) (string, error) {
-	trees := path.Dir(dir)
-	if err := mkdirAll(path.Dir(trees), 0o755); err != nil {
-		return "", err
-	}
-	if err := unix.Mkdir(trees, 0o700); err != nil && err != unix.EEXIST {
-		return "", err
-	}
-	if err := unix.Mkdir(dir, 0o700); err != nil && err != unix.EEXIST {
+	if err := makeEphemeral(dir); err != nil {
 		return "", err
 	}
 	fd, err := openDir(unix.AT_FDCWD, dir)
@@ -60,6 +53,20 @@ func ephemeral(dir, source string) (string, error) {
 		return "", err
 	}
 	return dir + "/" + name, unix.Renameat(fd, part, fd, name)
+}
+
+// makeEphemeral makes dir, which only root may look into, and what is to be in it.
+func makeEphemeral(dir string, within ...string) error {
+	trees := path.Dir(dir)
+	if err := mkdirAll(path.Dir(trees), 0o755); err != nil {
+		return err
+	}
+	for _, made := range append([]string{trees, dir}, within...) {
+		if err := unix.Mkdir(made, 0o700); err != nil && err != unix.EEXIST {
+			return err
+		}
+	}
+	return nil
 }
 
 // copier copies a tree with owners, modes, times, attributes and hard links. It stays on one file system.

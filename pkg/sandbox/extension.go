@@ -48,22 +48,8 @@ func (v *view) extend(p *plan.Plan) *plan.Failure {
 	host := releaseOf(v.root, "/etc/os-release", "/usr/lib/os-release")
 	layers := map[string][]string{}
 	for _, e := range list {
-		matched := false
-		for _, c := range classes {
-			text, err := extensionRelease(e.place, c.releases, e.name)
-			if err == unix.ENOENT {
-				continue
-			}
-			if err == nil {
-				err = fits(text, host, c.level)
-			}
-			if err != nil {
-				return namespaceFailure(e.setting, e.path, err)
-			}
-			matched = true
-		}
-		if !matched {
-			return namespaceFailure(e.setting, e.path, fmt.Errorf("no extension-release.%s in it", e.name))
+		if err := isFor(host, e.place, e.name); err != nil {
+			return namespaceFailure(e.setting, e.path, err)
 		}
 		for _, h := range hierarchies {
 			dir, err := resolve(e.place, h)
@@ -91,17 +77,44 @@ func (v *view) extend(p *plan.Plan) *plan.Failure {
 	return nil
 }
 
+// isFor says why the extension at a place isn't one for the host.
+func isFor(host []value.Pair, place, name string) error {
+	matched := false
+	for _, c := range classes {
+		text, err := extensionRelease(place, c.releases, name)
+		if err == unix.ENOENT {
+			continue
+		}
+		if err == nil {
+			err = fits(text, host, c.level)
+		}
+		if err != nil {
+			return err
+		}
+		matched = true
+	}
+	if !matched {
+		return fmt.Errorf("no extension-release.%s in it", name)
+	}
+	return nil
+}
+
+// mountPlaces mounts a small file system for the places of what an overlay is made of.
+func mountPlaces(at string) error {
+	places, err := newFS("tmpfs", unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, "mode=0700", "size=4m")
+	if err != nil {
+		return err
+	}
+	defer unix.Close(places)
+	return attach(places, at)
+}
+
 // extensions mounts each at a place of its own, where only this process sees it.
 func (v *view) extensions(s *plan.Sandbox) ([]extension, *plan.Failure) {
 	if err := mkdirAll(extensionPlace, 0o755); err != nil {
 		return nil, namespaceFailure("extensions", extensionPlace, err)
 	}
-	places, err := newFS("tmpfs", unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, "mode=0700", "size=4m")
-	if err == nil {
-		err = attach(places, extensionPlace)
-		unix.Close(places)
-	}
-	if err != nil {
+	if err := mountPlaces(extensionPlace); err != nil {
 		return nil, namespaceFailure("extensions", extensionPlace, err)
 	}
 	var list []extension

@@ -216,12 +216,7 @@ func newHierarchy(list []source) (tree int, points []mountPoint, f *plan.Failure
 		return fail(at, err)
 	}
 	defer unix.Close(base)
-	places, err := newFS("tmpfs", unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, "mode=0700", "size=4m")
-	if err == nil {
-		err = attach(places, at)
-		unix.Close(places)
-	}
-	if err != nil {
+	if err := mountPlaces(at); err != nil {
 		return fail(at, err)
 	}
 	var layers []string
@@ -256,22 +251,8 @@ func layerOf(s *source, place string, host []value.Pair) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	matched := false
-	for _, c := range classes {
-		text, err := extensionRelease(place, c.releases, s.name)
-		if err == unix.ENOENT {
-			continue
-		}
-		if err == nil {
-			err = fits(text, host, c.level)
-		}
-		if err != nil {
-			return "", err
-		}
-		matched = true
-	}
-	if !matched {
-		return "", fmt.Errorf("no extension-release.%s in it", s.name)
+	if err := isFor(host, place, s.name); err != nil {
+		return "", err
 	}
 	dir, err := resolve(place, refreshedHierarchy)
 	if err == unix.ENOENT {

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -213,17 +212,8 @@ func (s *stack) throwAway(p *plan.Plan) error {
 			s.layers = append(s.layers, layer{path: s.rw + "/data"})
 		}
 	}
-	trees := path.Dir(dir)
-	if err := mkdirAll(path.Dir(trees), 0o755); err != nil {
-		return err
-	}
-	for _, made := range []string{trees, dir, dir + "/rw"} {
-		if err := unix.Mkdir(made, 0o700); err != nil && err != unix.EEXIST {
-			return err
-		}
-	}
 	s.rw = dir + "/rw"
-	return nil
+	return makeEphemeral(dir, s.rw)
 }
 
 // stackLayers puts each layer at a place of its own, the lowest first.
@@ -231,14 +221,7 @@ func (v *view) stackLayers() ([]string, error) {
 	if err := mkdirAll(stackPlace, 0o755); err != nil {
 		return nil, err
 	}
-	const attrs = unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC
-	tmpfs, err := newFS("tmpfs", attrs, "mode=0700", "size=4m")
-	if err != nil {
-		return nil, err
-	}
-	err = attach(tmpfs, stackPlace)
-	unix.Close(tmpfs)
-	if err != nil {
+	if err := mountPlaces(stackPlace); err != nil {
 		return nil, err
 	}
 	var places []string
