@@ -1,9 +1,6 @@
 package execplan
 
 import (
-	"slices"
-	"strings"
-
 	"github.com/muster-init/muster/pkg/execplan/plan"
 	"github.com/muster-init/muster/pkg/unit"
 )
@@ -30,10 +27,6 @@ func (b *builder) directories() error {
 		for _, item := range d.Items {
 			dir.Items = append(dir.Items, plan.DirectoryItem{Path: item.Path, Symlinks: item.Symlinks, ReadOnly: item.ReadOnly})
 		}
-		// A directory before those in it, whose links it takes the place of.
-		slices.SortStableFunc(dir.Items, func(x, y plan.DirectoryItem) int {
-			return slices.Compare(strings.Split(x.Path, "/"), strings.Split(y.Path, "/"))
-		})
 		b.p.Directories = append(b.p.Directories, dir)
 		b.tier2(k.Setting())
 	}

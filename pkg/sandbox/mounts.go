@@ -8,6 +8,7 @@ import (
 
 	"github.com/muster-init/muster/pkg/execplan/plan"
 	"github.com/muster-init/muster/pkg/image"
+	"github.com/muster-init/muster/pkg/unit/value"
 )
 
 // kind is what is done at a path of the service's view of the file system. On
@@ -293,18 +294,13 @@ func (v *view) locate() *plan.Failure {
 		kept = append(kept, e)
 	}
 	slices.SortStableFunc(kept, func(a, b entry) int {
-		if c := comparePaths(a.target, b.target); c != 0 {
+		if c := value.ComparePaths(a.target, b.target); c != 0 {
 			return c
 		}
 		return int(a.kind) - int(b.kind)
 	})
 	v.entries = reachable(kept)
 	return nil
-}
-
-// comparePaths sorts a directory before everything in it.
-func comparePaths(a, b string) int {
-	return slices.Compare(strings.Split(strings.Trim(a, "/"), "/"), strings.Split(strings.Trim(b, "/"), "/"))
 }
 
 // reachable drops rules below an inaccessible path, and all but the first

@@ -111,10 +111,10 @@ func directoryPath(s string) (string, error) {
 	return strings.Clone(p), nil
 }
 
-// addDirectory adds one to a list in the order of paths: whoever is made or mounted first is the same whatever the order in the file, and
-// RUNTIME_DIRECTORY= and its kin say so, too. Several assignments may name the same directory with different links.
+// addDirectory adds one to a list in the order of paths: a directory is made before those in it, whose links it takes the place of, and
+// RUNTIME_DIRECTORY= and its kin have this order, too. Several assignments may name the same directory with different links.
 func addDirectory(list []DirectoryItem, d DirectoryItem) []DirectoryItem {
-	i, found := slices.BinarySearchFunc(list, d.Path, func(o DirectoryItem, path string) int { return strings.Compare(o.Path, path) })
+	i, found := slices.BinarySearchFunc(list, d.Path, func(o DirectoryItem, path string) int { return value.ComparePaths(o.Path, path) })
 	if !found {
 		return slices.Insert(list, i, d)
 	}

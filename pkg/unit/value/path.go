@@ -2,6 +2,7 @@ package value
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -44,6 +45,12 @@ func hasDotDot(s string) bool {
 		}
 	}
 	return false
+}
+
+// ComparePaths orders paths by their components: a directory comes before
+// everything in it.
+func ComparePaths(a, b string) int {
+	return slices.Compare(strings.Split(strings.Trim(a, "/"), "/"), strings.Split(strings.Trim(b, "/"), "/"))
 }
 
 // PathSimplify removes doubled slashes, "." components and trailing slashes.
